@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from mfm_edge.errors import ArgumentError, FactorError, MfmError, RecordError
 from mfm_edge.factors import SALT_BYTES, KeyDerivation
@@ -145,7 +145,7 @@ class RecordReader:
         try:
             frame = self._parse(line, _frame_from_json)
             if frame.index != self._next_index:
-                self._fail(f"index: got {frame.index}, takes {self._next_index}, the next in order")
+                raise self._error(f"index: got {frame.index}, takes {self._next_index}, the next in order")
         except RecordError:
             if line.endswith(b"\n"):
                 raise
@@ -169,10 +169,10 @@ class RecordReader:
     def _read_header(self, model_id: str | None) -> RecordHeader:
         line = self._read_line()
         if not line:
-            self._fail("the file is empty, takes a header")
+            raise self._error("the file is empty, takes a header")
         header = self._parse(line, _header_from_json)
         if model_id is not None and header.model_id != model_id:
-            self._fail(
+            raise self._error(
                 f"model_id: got a video protected by model {header.model_id}, takes model {model_id}, the one loaded; "
                 "restore with the model that protected it"
             )
@@ -183,9 +183,9 @@ class RecordReader:
         try:
             line = self._file.readline(MAX_LINE_BYTES + 1)
         except OSError as error:
-            self._fail(f"cannot be read ({error.strerror})")
+            raise self._error(f"cannot be read ({error.strerror})")
         if len(line) > MAX_LINE_BYTES:
-            self._fail(f"line: got more than {MAX_LINE_BYTES} bytes, takes at most that")
+            raise self._error(f"line: got more than {MAX_LINE_BYTES} bytes, takes at most that")
         return line
 
     def _parse(self, line: bytes, convert: Callable[[Any], _Content]) -> _Content:
@@ -195,10 +195,10 @@ class RecordReader:
             message = str(error)
         except (ValueError, RecursionError):
             message = "got text that is not JSON, takes one JSON object a line"
-        self._fail(message)
+        raise self._error(message)
 
-    def _fail(self, message: str) -> NoReturn:
-        raise RecordError(f"record {self.path}, line {self._line_number}: {message}")
+    def _error(self, message: str) -> RecordError:
+        return RecordError(f"record {self.path}, line {self._line_number}: {message}")
 
 
 def _header_to_json(header: RecordHeader) -> dict[str, Any]:
