@@ -1,0 +1,112 @@
+"""python -m export.to_onnx --run RUN --out FOLDER: a training run's averaged network -> three ONNX files and a card."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from export.parts import example_inputs, split
+from mfm_edge.engine.onnx import CARD, CARD_FORMAT, PARTS, SHIPPED_MODEL
+from training.networks import Modifier
+from training.style_space import StyleSpace
+
+__all__ = ["OPSET", "TOLERANCE", "export", "load_run", "main"]
+
+OPSET = 18
+TOLERANCE = 1e-4
+OUTPUTS = {"content_encoder": "latent", "style_encoder": "style", "decoder": "face"}
+TERMS = (
+    "Trained on CelebA: the weights may be used for non-commercial research and education only. "
+    "The code around them is Apache-2.0."
+)
+
+
+def load_run(run: Path) -> tuple[Modifier, int]:
+    """The averaged network of a training run, and after how many steps."""
+    phase1 = torch.load(run / "phase1.pt", weights_only=True)
+    network = Modifier(StyleSpace(phase1["analysis"].numpy(), phase1["synthesis"].numpy()))
+    checkpoint = torch.load(run / "checkpoint.pt", weights_only=False)
+    network.load_state_dict(checkpoint["average"])
+    return network.eval(), int(checkpoint["steps"])
+
+
+def export(network: Modifier, folder: Path, *, steps: int) -> dict[str, float]:
+    """Write the parts and the card. Returns the largest difference between torch and ONNX Runtime by part.
+
+    Raises RuntimeError when one exceeds TOLERANCE; the folder then has no card, so no runtime loads it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CARD).unlink(missing_ok=True)
+    differences = {}
+    for part, module in split(network).items():
+        path = folder / f"{part}.onnx"
+        inputs = example_inputs(part, 2)
+        batch = torch.export.Dim("batch")
+        program = torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=[OUTPUTS[part]],
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
+            verbose=False,
+        )
+        assert program is not None
+        proto = program.model_proto
+        for node in proto.graph.node:  # the exporter's stack traces name the machine it ran on
+            del node.metadata_props[:]
+            node.doc_string = ""
+        onnx.helper.set_model_props(proto, {"part": part, "steps": str(steps), "crop_size": "128"})
+        onnx.checker.check_model(proto)
+        path.write_bytes(proto.SerializeToString())
+        differences[part] = _difference(module, part, path)
+        if differences[part] > TOLERANCE:
+            raise RuntimeError(f"{part}: torch and ONNX Runtime differ by {differences[part]:.2g}, allowed {TOLERANCE}")
+    card: dict[str, Any] = {
+        "format": CARD_FORMAT,
+        "name": "mfm",
+        "sha256": {part: hashlib.sha256((folder / f"{part}.onnx").read_bytes()).hexdigest() for part in PARTS},
+        "opset": OPSET,
+        "steps": steps,
+        "versions": {"torch": torch.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
+        "torch_against_onnxruntime": {part: float(f"{value:.2g}") for part, value in differences.items()},
+        "terms": TERMS,
+    }
+    (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
+    return differences
+
+
+@torch.no_grad()
+def _difference(module: torch.nn.Module, part: str, path: Path) -> float:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for batch in (1, 3):
+        inputs = example_inputs(part, batch, seed=batch)
+        expected = module(*inputs.values()).numpy()
+        found = session.run(None, {name: np.ascontiguousarray(value.numpy()) for name, value in inputs.items()})[0]
+        worst = max(worst, float(np.abs(expected - found).max()))
+    return worst
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m export.to_onnx", description=__doc__)
+    parser.add_argument("--run", type=Path, required=True, help="folder of a training run")
+    parser.add_argument("--out", type=Path, default=SHIPPED_MODEL, help="folder to write (default: the shipped model)")
+    args = parser.parse_args(argv)
+    network, steps = load_run(args.run)
+    for part, difference in export(network, args.out, steps=steps).items():
+        print(f"{part}: torch and ONNX Runtime agree to {difference:.2g}")
+    print(args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""MfmRuntime: detect, align, modify, paste. Composition only; each step lives in its own module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfm_edge.align import align, estimate_transform, extract
+from mfm_edge.detect import Detector, YuNetDetector
+from mfm_edge.engine.onnx import OnnxEngine
+from mfm_edge.errors import ArgumentError, FactorError, MfmError
+from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_secret
+from mfm_edge.guard import cover_face, cover_frame, trusts
+from mfm_edge.paste import paste
+from mfm_edge.style import StyleKey, expand
+from mfm_edge.track import Tracker
+from mfm_edge.types import Face, FaceRecord, Protected, Restored, Treatment, check_frame
+
+__all__ = ["MfmRuntime", "MfmStream"]
+
+BATCH = 8
+"""Most faces that go through the network at once: bounds the memory a crowd takes."""
+
+
+class MfmRuntime:
+    """Anonymises and restores faces in frames.
+
+    model: folder of a network (default: the shipped one). detector: any Detector (default: the embedded YuNet).
+    providers, threads: see OnnxEngine. Raises ModelError when a model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Path | None = None,
+        detector: Detector | None = None,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._engine = OnnxEngine(model, providers=providers, threads=threads)
+        self._detector = YuNetDetector() if detector is None else detector
+        # Deriving is slow on purpose; an application that calls frame by frame must not pay for it each time.
+        self._key = lru_cache(maxsize=8)(_derive_key)
+
+    @property
+    def model_id(self) -> str:
+        """Identifies the network's weights; a sidecar names it."""
+        return self._engine.model_id
+
+    @property
+    def provider(self) -> str:
+        """What really executes the network."""
+        return self._engine.provider
+
+    def anonymize(self, frame: NDArray[np.uint8], factors: Factors) -> Protected:
+        """Replace every face in a frame by another person's.
+
+        frame: (H, W, 3) uint8 BGR, both sides >= 64; it is not changed. Faces too small or too uncertain for the network
+        are pixelated beyond recognition. Raises FrameError, FactorError.
+        """
+        check_frame(frame)
+        return self._protect(frame, self._detector.detect(frame), self._key_for(factors))
+
+    def restore(
+        self, frame: NDArray[np.uint8], factors: Factors, faces: Sequence[FaceRecord] | None = None
+    ) -> Restored:
+        """Turn the faces of an anonymised frame back. With other factors than those used it shows yet other people.
+
+        frame: (H, W, 3) uint8 BGR; it is not changed. faces: the records of `anonymize`; when None the faces are
+        detected again, which costs some accuracy. Raises FrameError, FactorError, ArgumentError.
+        """
+        check_frame(frame)
+        return self._restore(frame, self._key_for(factors), faces)
+
+    def open_stream(
+        self,
+        factors: Factors,
+        *,
+        salt: bytes | None = None,
+        key_derivation: KeyDerivation = DEFAULT_KEY_DERIVATION,
+    ) -> MfmStream:
+        """A stream of frames under one key: faces are tracked, landmarks smoothed.
+
+        salt: 8 to 64 bytes; None draws a random one (anonymising), which the sidecar must keep for restoring.
+        """
+        import os
+
+        salt = os.urandom(16) if salt is None else bytes(salt)
+        return MfmStream(self, _derive_key(_checked(factors), salt, key_derivation), salt, key_derivation)
+
+    def _key_for(self, factors: Factors) -> StyleKey:
+        return self._key(_checked(factors), IMAGE_SALT, DEFAULT_KEY_DERIVATION)
+
+    def _protect(
+        self, frame: NDArray[np.uint8], faces: Sequence[Face], key: StyleKey, tracks: Sequence[int | None] | None = None
+    ) -> Protected:
+        out = np.ascontiguousarray(frame).copy()
+        names = [None] * len(faces) if tracks is None else tracks
+        trusted = [trusts(face) for face in faces]
+        aligned = [align(frame, face) if ok else None for face, ok in zip(faces, trusted, strict=True)]
+        crops = [a.crop for a in aligned if a is not None]
+        surrogates = iter(self._modify(crops, key))
+        records = []
+        for face, cut, track in zip(faces, aligned, names, strict=True):
+            if cut is None:
+                cover_face(out, face)
+                matrix, treatment = estimate_transform(face.landmarks), Treatment.COVERED
+            else:
+                paste(out, next(surrogates), cut.matrix)
+                matrix, treatment = cut.matrix, Treatment.SURROGATE
+            records.append(FaceRecord(matrix=matrix, box=face.box, score=face.score, track=track, treatment=treatment))
+        return Protected(frame=out, faces=tuple(records))
+
+    def _restore(self, frame: NDArray[np.uint8], key: StyleKey, faces: Sequence[FaceRecord] | None) -> Restored:
+        if faces is None:
+            records = tuple(
+                FaceRecord(matrix=align(frame, face).matrix, box=face.box, score=face.score)
+                for face in self._detector.detect(frame)
+                if trusts(face)
+            )
+        else:
+            records = tuple(faces)
+            if not all(isinstance(record, FaceRecord) for record in records):
+                raise ArgumentError("faces: got something else than FaceRecord in it, takes the records of anonymize")
+        out = np.ascontiguousarray(frame).copy()
+        turnable = [record for record in records if record.treatment is Treatment.SURROGATE]
+        crops = [extract(frame, record.matrix) for record in turnable]
+        # Pasted last comes off first: overlapping faces are undone in reverse order.
+        for record, crop in reversed(list(zip(turnable, self._modify(crops, key.inverse()), strict=True))):
+            paste(out, crop, record.matrix)
+        return Restored(frame=out, faces=records)
+
+    def _modify(self, crops: Sequence[NDArray[np.uint8]], key: StyleKey) -> list[NDArray[np.uint8]]:
+        done: list[NDArray[np.uint8]] = []
+        for start in range(0, len(crops), BATCH):
+            done.extend(self._engine.modify(np.stack(crops[start : start + BATCH]), key))
+        return done
+
+
+class MfmStream:
+    """Frames of one source under one key; from MfmRuntime.open_stream. A context manager.
+
+    salt, key_derivation: what restoring needs beside the factors; both public.
+    """
+
+    def __init__(self, runtime: MfmRuntime, key: StyleKey, salt: bytes, key_derivation: KeyDerivation) -> None:
+        self.salt = salt
+        self.key_derivation = key_derivation
+        self._runtime = runtime
+        self._key: StyleKey | None = key
+        self._tracker = Tracker()
+
+    def anonymize(self, frame: NDArray[np.uint8]) -> Protected:
+        """Like MfmRuntime.anonymize, with faces tracked. Fails closed: when anything goes wrong in a valid frame, the
+        whole frame is covered and counted as an incident, and the next frame starts afresh."""
+        check_frame(frame)
+        key = self._live_key()
+        try:
+            tracked = self._tracker.update(self._runtime._detector.detect(frame), frame)
+            faces, tracks = [t.face for t in tracked], [t.track for t in tracked]
+            return self._runtime._protect(frame, faces, key, tracks)
+        except Exception as error:
+            if isinstance(error, (FactorError, KeyboardInterrupt)):
+                raise
+            self._tracker = Tracker()
+            return Protected(frame=cover_frame(frame), faces=(), incidents=1)
+
+    def restore(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord] | None = None) -> Restored:
+        """Like MfmRuntime.restore, under the stream's key."""
+        check_frame(frame)
+        return self._runtime._restore(frame, self._live_key(), faces)
+
+    def close(self) -> None:
+        """Forget the key. The stream takes no frame afterwards."""
+        self._key = None
+
+    def _live_key(self) -> StyleKey:
+        if self._key is None:
+            raise MfmError("stream: got a frame after close, takes frames only while open")
+        return self._key
+
+    def __enter__(self) -> MfmStream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def _checked(factors: Factors) -> Factors:
+    if not isinstance(factors, Factors):
+        raise FactorError(f"factors: got {type(factors).__name__}, takes Factors(password=..., ...)")
+    return factors
+
+
+def _derive_key(factors: Factors, salt: bytes, parameters: KeyDerivation) -> StyleKey:
+    secret = derive_secret(factors, salt=salt, parameters=parameters)
+    return expand(secret, factors.attribute_vector())

@@ -1,0 +1,40 @@
+"""What happens to an anonymised crop before it is restored: quantised to uint8, pasted into a frame, cut out again."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["channel", "quantise"]
+
+
+def quantise(y: Tensor) -> Tensor:
+    """Round to the 256 levels of uint8; gradients pass straight through."""
+    rounded = ((y.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+    return y + (rounded - y).detach()
+
+
+def _resample(y: Tensor) -> Tensor:
+    """Warp into a frame of another scale and position, and back: what paste and alignment do to a crop."""
+    n = len(y)
+    size = int(128 * float(torch.empty(()).uniform_(0.9, 2.0)))
+    angle, shift = 0.15 * torch.randn(n), 0.01 * torch.randn(n, 2)
+    scale = 1.0
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    there = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
+    turned = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)
+    back = torch.cat([turned, -turned @ shift[:, :, None]], 2)
+    frame = F.grid_sample(y, F.affine_grid(there, [n, 3, size, size], align_corners=False), align_corners=False, padding_mode="border")
+    frame = quantise(frame)
+    return F.grid_sample(frame, F.affine_grid(back, list(y.shape), align_corners=False), align_corners=False, padding_mode="border")
+
+
+def channel(y: Tensor) -> Tensor:
+    """(N,3,128,128) in -1..1, differentiable. Half of the batch is only quantised, the other half also resampled and given
+    a little noise (what a codec leaves)."""
+    y = quantise(y)
+    half = len(y) // 2
+    rough = _resample(y[half:])
+    rough = quantise(rough + torch.randn_like(rough) * float(torch.empty(()).uniform_(0, 0.02)))
+    return torch.cat([y[:half], rough]).contiguous(memory_format=torch.channels_last)

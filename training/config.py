@@ -1,0 +1,56 @@
+"""Every number of a training run in one place; saved with the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["PAPER_WEIGHTS", "Config", "Weights"]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weight of each loss. The first seven are the paper's (equations 1-7); the rest is what measurement added."""
+
+    b_anonymised: float = 0.0  # eq. 1, first term: |F_d - I|. Holds the network in y = x, hence off.
+    b_restored: float = 20.0  # eq. 1, second term: |F_r - I|
+    attr_cls: float = 0.5  # eq. 2
+    adv: float = 0.0  # eq. 3, on fixed identity labels
+    feat: float = 1.0  # eq. 4
+    rec: float = 2.0  # eq. 5
+    domain_cls: float = 0.0  # eq. 6
+    gan: float = 1.0  # hinge loss of the patch and feature discriminators
+    push: float = 8.0  # embedding of y at least `margin` away from x
+    pull: float = 2.0  # y towards a real face that has the asked-for thumbnail
+    thumbnail: float = 10.0  # thumbnail of y inside the face = the one the key asks for
+    chroma: float = 8.0  # low-resolution colour of y = that of x
+    keep: float = 6.0  # outside the face y = x
+
+
+# The paper's own weights (below its equation 7), for comparison: nothing that measurement added.
+PAPER_WEIGHTS = Weights(
+    b_anonymised=20, b_restored=20, attr_cls=20, adv=1, feat=10, rec=20, domain_cls=20, gan=1,
+    push=0, pull=0, thumbnail=0, chroma=0, keep=0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """batch: faces a step. anonymise_steps: steps before restoring begins; restore_ramp: steps over which its weight
+    then grows; push_start/push_ramp: steps before which the push is at a quarter, and over which it grows.
+    margin: distance in the recogniser's units (0.6 = same person). Learning rates are per step, constant."""
+
+    batch: int = 8
+    seed: int = 0
+    learning_rate: float = 3e-4
+    discriminator_learning_rate: float = 5e-4
+    ema: float = 0.998
+    anonymise_steps: int = 500
+    restore_ramp: int = 1000
+    push_start: int = 200
+    push_ramp: int = 400
+    margin: float = 0.85
+    swap_share: float = 0.5  # share of a batch whose target thumbnail is that of a real other face
+    phase1_steps: int = 600
+    checkpoint_minutes: float = 4.0
+    sample_every: int = 250
+    weights: Weights = field(default_factory=Weights)

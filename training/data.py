@@ -1,0 +1,88 @@
+"""Aligned CelebA crops as uint8 arrays in memory, decoded once and cached beside the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from mfm_edge.factors import ATTRIBUTES
+
+__all__ = ["FaceSet", "label_columns", "load_faces", "to_tensor"]
+
+# Column of the CelebA labels behind each factor, and whether the label says the opposite of the factor.
+label_columns: dict[str, tuple[str, bool]] = {
+    "black_hair": ("Black_Hair", False),
+    "blond_hair": ("Blond_Hair", False),
+    "brown_hair": ("Brown_Hair", False),
+    "gray_hair": ("Gray_Hair", False),
+    "male": ("Male", False),
+    "young": ("Young", False),
+    "smiling": ("Smiling", False),
+    "mouth_open": ("Mouth_Slightly_Open", False),
+    "eyeglasses": ("Eyeglasses", False),
+    "mustache": ("Mustache", False),
+    "beard": ("No_Beard", True),
+    "arched_eyebrows": ("Arched_Eyebrows", False),
+    "bushy_eyebrows": ("Bushy_Eyebrows", False),
+    "bags_under_eyes": ("Bags_Under_Eyes", False),
+    "big_nose": ("Big_Nose", False),
+    "big_lips": ("Big_Lips", False),
+    "pale_skin": ("Pale_Skin", False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSet:
+    """crops (N, 128, 128, 3) uint8 RGB; identities (N,) int64, 0..I-1; attributes (N, 17) bool in the order of ATTRIBUTES;
+    landmarks (N, 5, 2) float32 px."""
+
+    crops: NDArray[np.uint8]
+    identities: NDArray[np.int64]
+    attributes: NDArray[np.bool_]
+    landmarks: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def take(self, index: NDArray[np.intp] | slice) -> FaceSet:
+        return FaceSet(self.crops[index], self.identities[index], self.attributes[index], self.landmarks[index])
+
+
+def load_faces(folder: Path, part: str, *, limit: int | None = None) -> FaceSet:
+    """Read `part` ("train" or "val") of the parquet files in `folder`. `limit` keeps the first faces only."""
+    files = sorted(folder.glob(f"{part}-*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"data: no {part}-*.parquet in {folder}")
+    crops: list[NDArray[np.uint8]] = []
+    identities: list[int] = []
+    attributes: list[NDArray[np.bool_]] = []
+    landmarks: list[NDArray[np.float32]] = []
+    for file in files:
+        table = pq.read_table(file)
+        if limit is not None:
+            table = table.slice(0, limit - len(crops))
+        crops += [cv2.imdecode(np.frombuffer(b, np.uint8), cv2.IMREAD_COLOR_RGB) for b in table["image"].to_pylist()]
+        identities += table["identity"].to_pylist()
+        landmarks.append(np.array(table["landmarks"].to_pylist(), np.float32).reshape(-1, 5, 2))
+        columns = [table[column].to_numpy().astype(bool) ^ flip for column, flip in (label_columns[a] for a in ATTRIBUTES)]
+        attributes.append(np.stack(columns, 1))
+        if limit is not None and len(crops) >= limit:
+            break
+    return FaceSet(
+        crops=np.stack(crops),
+        identities=np.unique(np.array(identities), return_inverse=True)[1].astype(np.int64),
+        attributes=np.concatenate(attributes),
+        landmarks=np.concatenate(landmarks),
+    )
+
+
+def to_tensor(crops: NDArray[np.uint8]) -> torch.Tensor:
+    """(N, 128, 128, 3) uint8 RGB -> (N, 3, 128, 128) float32 in -1..1, channels last."""
+    x = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return x.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,58 @@
+"""Multi-task patch discriminators V: is each patch real, and which attributes does the face have (paper section 3.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from mfm_edge.factors import ATTRIBUTES
+from training.networks import LEFT, SIDE, TOP
+from training.recogniser import FEATURE_CHANNELS
+
+__all__ = ["FeatureDiscriminator", "PatchDiscriminator"]
+
+
+class PatchDiscriminator(nn.Module):
+    """On pixels of the window: (N,3,128,128) -> patch scores (N,1,6,6) and attribute logits (N,A)."""
+
+    def __init__(self, width: int = 40) -> None:
+        super().__init__()
+        channels = [3, width, 2 * width, 4 * width, 6 * width]
+        layers: list[nn.Module] = []
+        for before, after in zip(channels, channels[1:], strict=False):
+            layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(0.2)]
+        self.trunk = nn.Sequential(*layers)
+        self.patches = spectral_norm(nn.Conv2d(channels[-1], 1, 3, padding=1))
+        self.attributes = nn.Linear(channels[-1], len(ATTRIBUTES))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.trunk(x[:, :, TOP : TOP + SIDE, LEFT : LEFT + SIDE])
+        return self.patches(h), self.attributes(h.mean((2, 3)))
+
+
+class FeatureDiscriminator(nn.Module):
+    """Heads on the frozen recogniser's feature maps: what makes faces look like faces within minutes of training.
+
+    Three maps -> three maps of patch scores, and attribute logits (N,A) from the deepest.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def head(channels: int, stride: int) -> nn.Sequential:
+            return nn.Sequential(
+                spectral_norm(nn.Conv2d(channels, 64, 3, stride, 1)),
+                nn.LeakyReLU(0.2),
+                spectral_norm(nn.Conv2d(64, 64, 3, 2, 1)),
+                nn.LeakyReLU(0.2),
+                spectral_norm(nn.Conv2d(64, 1, 3, 1, 1)),
+            )
+
+        self.heads = nn.ModuleList([head(c, s) for c, s in zip(FEATURE_CHANNELS, (2, 1, 1), strict=True)])
+        self.attributes = nn.Sequential(nn.Linear(FEATURE_CHANNELS[-1] * 2, 128), nn.SiLU(), nn.Linear(128, len(ATTRIBUTES)))
+
+    def forward(self, features: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        deepest = features[-1]
+        pooled = torch.cat([deepest.mean((2, 3)), deepest.amax((2, 3))], 1)
+        return [head(f) for head, f in zip(self.heads, features, strict=True)], self.attributes(pooled)

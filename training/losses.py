@@ -1,0 +1,91 @@
+"""The losses, named as in the paper where it has them. I original, F_d anonymised, F_r restored, p1 p2 passwords, wp wrong."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mfm_edge.style import PLANE, face_mask
+from training.recogniser import distance
+from training.style_space import thumbnail
+
+__all__ = [
+    "adversarial_identity", "appearance", "attribute_classification", "chroma", "domain_classification", "feature_dissimilarity",
+    "hinge_discriminator", "hinge_generator", "keep_outside", "push_away", "reconstruction", "swap", "thumbnail_match",
+]  # fmt: skip
+
+_MASK = torch.from_numpy(face_mask(128))[None, None]
+_MASK_PLANE = torch.from_numpy(face_mask(PLANE))[None, None]
+
+
+def appearance(face: Tensor, original: Tensor) -> Tensor:
+    """One term of L_b, equation 1: mean |F - I|. (N,3,H,W) each, -1..1."""
+    return (face - original).abs().mean()
+
+
+def attribute_classification(logits: Tensor, wanted: Tensor) -> Tensor:
+    """L_attr_cls, equation 2: cross-entropy of V's attribute logits (N,A) with what is wanted (N,A) in {-1,0,+1}; 0 is
+    "not asked" and does not count."""
+    asked = wanted.abs()
+    losses = F.binary_cross_entropy_with_logits(logits, (wanted > 0).to(logits), reduction="none")
+    return (losses * asked).sum() / asked.sum().clamp_min(1)
+
+
+def adversarial_identity(logits: Tensor, identities: Tensor) -> Tensor:
+    """One term of L_adv, equation 3: -log C_id(identity | F). logits (N,I) of the phase-1 classifier; identities (N,) int64."""
+    return F.cross_entropy(logits, identities)
+
+
+def feature_dissimilarity(a: Tensor, b: Tensor) -> Tensor:
+    """One term of L_feat, equations 4a and 4b: max(0, cos(C_feat(a), C_feat(b))), with cosine taken relative to the
+    recogniser's own threshold (0.915), since its embeddings of different people are far from orthogonal."""
+    return F.relu(F.cosine_similarity(a, b) - 0.88).mean() / 0.12
+
+
+def reconstruction(restored: Tensor, original: Tensor) -> Tensor:
+    """L_rec, equation 5: distance of the embeddings (N,D) of F_r and I."""
+    return distance(restored, original).mean()
+
+
+def domain_classification(discriminator_logits: Tensor, extractor_logits: Tensor) -> Tensor:
+    """L_domain_cls, equation 6: |V(F) - C(F)|, the discriminator's view of F against the fixed extractor's."""
+    return (discriminator_logits - extractor_logits).abs().mean()
+
+
+def push_away(a: Tensor, b: Tensor, margin: float) -> Tensor:
+    """Hinge on the distance of embeddings (N,D): zero from `margin` on."""
+    return F.relu(margin - distance(a, b)).mean()
+
+
+def swap(features: list[Tensor], target_features: list[Tensor], face: Tensor, target: Tensor) -> Tensor:
+    """Pull towards a real other face: recogniser feature maps, and half-resolution pixels inside the face."""
+    deep = sum(F.l1_loss(f, t) / t.abs().mean() for f, t in zip(features[1:], target_features[1:], strict=True))
+    pixels = F.avg_pool2d((face - target).mean(1, keepdim=True), 2).abs() * F.avg_pool2d(_MASK, 2)
+    return deep + 4 * pixels.mean()
+
+
+def thumbnail_match(face: Tensor, wanted: Tensor) -> Tensor:
+    """Inside the face, luminance thumbnail of the face = wanted (N,1,32,32)."""
+    return ((thumbnail(face) - wanted).abs() * _MASK_PLANE).mean()
+
+
+def chroma(face: Tensor, original: Tensor) -> Tensor:
+    """Low-resolution colour as in the original, whatever the luminance."""
+    a, b = F.avg_pool2d(face, 8), F.avg_pool2d(original, 8)
+    return ((a - a.mean(1, keepdim=True)) - (b - b.mean(1, keepdim=True))).abs().mean()
+
+
+def keep_outside(face: Tensor, original: Tensor) -> Tensor:
+    """Outside the face nothing changes."""
+    return ((face - original).abs() * (1 - _MASK)).mean()
+
+
+def hinge_generator(scores: list[Tensor]) -> Tensor:
+    """Generator's side of the hinge loss over several score maps."""
+    return -torch.stack([s.mean() for s in scores]).sum()
+
+
+def hinge_discriminator(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Discriminator's side of the hinge loss over several score maps."""
+    return torch.stack([F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)]).sum()

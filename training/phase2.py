@@ -1,0 +1,181 @@
+"""Phase 2 (paper algorithm 1): one network learns to anonymise and to restore, against discriminator V."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training import losses
+from training.channel import channel
+from training.config import Config
+from training.data import FaceSet, to_tensor
+from training.discriminators import FeatureDiscriminator, PatchDiscriminator
+from training.keys import random_attributes, random_keys
+from training.networks import Modifier
+from training.phase1 import StyleClassifier
+from training.recogniser import Recogniser, distance
+from training.style_space import StyleSpace, thumbnail
+from training.targets import TargetFinder
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Networks, optimisers and the step counter; `step` does one update of each network."""
+
+    def __init__(
+        self, faces: FaceSet, space: StyleSpace, classifier: StyleClassifier, recogniser: Recogniser, config: Config
+    ) -> None:
+        self.config, self.faces, self.classifier, self.recogniser = config, faces, classifier, recogniser
+        self.targets = TargetFinder(faces)
+        layout = torch.channels_last
+        self.modifier = Modifier(space).to(memory_format=layout)
+        self.average = Modifier(space).to(memory_format=layout).eval().requires_grad_(False)
+        self.average.load_state_dict(self.modifier.state_dict())
+        self.patches = PatchDiscriminator().to(memory_format=layout)
+        self.heads = FeatureDiscriminator().to(memory_format=layout)
+        self.optimiser = torch.optim.AdamW(
+            self.modifier.parameters(), config.learning_rate, betas=(0.5, 0.99), weight_decay=1e-4
+        )
+        self.discriminator_optimiser = torch.optim.Adam(
+            [*self.patches.parameters(), *self.heads.parameters()], config.discriminator_learning_rate, betas=(0.0, 0.99)
+        )
+        self.steps = 0
+        self.rng = np.random.default_rng(config.seed)
+
+    def state(self) -> dict[str, object]:
+        """Everything that resuming needs."""
+        modules = {name: getattr(self, name).state_dict() for name in self._modules()}
+        return {"steps": self.steps, "rng": self.rng.bit_generator.state, "torch_rng": torch.get_rng_state(), **modules}
+
+    def load_state(self, state: dict[str, object]) -> None:
+        for name in self._modules():
+            getattr(self, name).load_state_dict(state[name])
+        self.steps = int(state["steps"])  # type: ignore[call-overload]
+        self.rng.bit_generator.state = state["rng"]
+        torch.set_rng_state(state["torch_rng"])  # type: ignore[arg-type]
+
+    @staticmethod
+    def _modules() -> tuple[str, ...]:
+        return "modifier", "average", "patches", "heads", "optimiser", "discriminator_optimiser"
+
+    def _batch(self) -> tuple[np.ndarray, Tensor, Tensor]:
+        index = self.rng.integers(0, len(self.faces), self.config.batch)
+        crops = self.faces.crops[index].copy()
+        mirrored = self.rng.random(len(index)) < 0.5
+        crops[mirrored] = crops[mirrored, :, ::-1]
+        return index, to_tensor(crops), torch.from_numpy(self.faces.attributes[index])
+
+    def step(self) -> dict[str, float]:
+        """One update of the modifier and one of the discriminators; returns the losses."""
+        config, w, n = self.config, self.config.weights, self.config.batch
+        index, x, labels = self._batch()
+        keys = random_keys(n, self.rng, attributes=random_attributes(n, self.rng))
+        encoder = self.modifier.style_encoder
+        ramp = float(np.clip((self.steps - config.anonymise_steps) / config.restore_ramp, 0, 1))
+        restoring = self.steps >= config.anonymise_steps
+        push = w.push * (0.25 + 0.75 * float(np.clip((self.steps - config.push_start) / config.push_ramp, 0, 1)))
+
+        # Some of the batch gets the thumbnail of a real other person, so that there is a photograph to learn from.
+        swaps = int(n * config.swap_share)
+        real_target = to_tensor(self.faces.crops[self.targets.find(index[:swaps], self.rng)])
+        with torch.no_grad():
+            embedding_x, features_x = self.recogniser(x)
+            _, features_target = self.recogniser(real_target, jitter=False)
+            own = encoder.coordinates(x)
+            turned = (keys.rotation @ own[:, :, None]).squeeze(2)
+            turned[:swaps] = encoder.coordinates(real_target)
+            picture = ((turned - own) @ encoder.synthesis).view(-1, 1, 32, 32)
+
+        y = self.modifier.modify(x, encoder.draw(turned - own, keys.anonymise))
+        terms: dict[str, Tensor] = {
+            "thumbnail": losses.thumbnail_match(y, thumbnail(x) + picture),
+            "chroma": losses.chroma(y, x),
+            "keep": losses.keep_outside(y, x),
+            "b_anonymised": losses.appearance(y, x),
+        }
+        shown = [y]
+        if restoring:
+            sent = channel(y)
+            # The right key turns back what was turned; what the channel did to the coordinates turns with it.
+            reached = encoder.coordinates(sent)
+            back = own + (keys.rotation.transpose(1, 2) @ (reached - turned)[:, :, None]).squeeze(2)
+            restored = self.modifier.modify(sent, encoder.draw(back - reached, keys.restore))
+            half = n // 2
+            pick = torch.from_numpy(self.rng.permutation(n)[:half])
+            wrong_keys = random_keys(half, self.rng)
+            # Alternate: a wrong key on y, a second key on x (equation 4 wants both).
+            if self.steps % 2:
+                source = sent[pick]
+                signature = wrong_keys.restore
+            else:
+                source = x[pick]
+                signature = wrong_keys.anonymise
+            other = self.modifier(source, wrong_keys.rotation, signature)
+            terms["b_restored"] = losses.appearance(restored, x) * ramp
+            terms["keep"] = terms["keep"] + losses.keep_outside(other, x[pick])
+            terms["chroma"] = terms["chroma"] + 0.5 * losses.chroma(other, x[pick])
+            shown += [other, restored[:half]]
+        embeddings, features = self.recogniser(torch.cat(shown))
+        fake = torch.cat(shown[:2])
+        fakes = len(fake)
+        embedding_y = embeddings[:n]
+        scores, feature_logits = self.heads([f[:fakes] for f in features])
+        patch_scores, patch_logits = self.patches(fake)
+        terms["gan"] = losses.hinge_generator([*scores, patch_scores])
+        terms["attr_cls"] = losses.attribute_classification(
+            feature_logits[:n], keys.attributes
+        ) + losses.attribute_classification(patch_logits[:n], keys.attributes)
+        terms["push"] = losses.push_away(embedding_y, embedding_x, config.margin)
+        terms["pull"] = losses.swap([f[:swaps] for f in features], features_target, y[:swaps], real_target)
+        if restoring:
+            embedding_other, embedding_restored = embeddings[n:fakes], embeddings[fakes:]
+            terms["push"] = terms["push"] + losses.push_away(embedding_other, embedding_x[pick], config.margin)
+            terms["feat"] = losses.feature_dissimilarity(embedding_other, embedding_y[pick])
+            terms["rec"] = losses.reconstruction(embedding_restored, embedding_x[: len(embedding_restored)]) * ramp
+        if w.adv or w.domain_cls:
+            identity_logits, attribute_logits = self.classifier(y)
+            terms["domain_cls"] = losses.domain_classification(patch_logits[:n], attribute_logits)
+            if restoring:
+                identities = torch.from_numpy(self.faces.identities[index])
+                terms["adv"] = losses.adversarial_identity(self.classifier(restored)[0], identities)
+        weights = dataclasses.asdict(w) | {"push": push}
+        total = torch.stack([weights[name] * term for name, term in terms.items() if weights[name]]).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(self.modifier.parameters(), 1.0)
+        self.optimiser.step()
+        self._average_weights()
+
+        # Discriminators: the same faces, x as the real ones; V learns attributes from the labels of x.
+        with torch.no_grad():
+            shown_features = [f[:fakes].detach() for f in features]
+        real_scores, real_logits = self.heads(features_x)
+        fake_scores, _ = self.heads(shown_features)
+        real_patches, real_patch_logits = self.patches(x)
+        fake_patches, _ = self.patches(fake.detach())
+        loss = losses.hinge_discriminator([*real_scores, real_patches], [*fake_scores, fake_patches])
+        attribute_loss = F.binary_cross_entropy_with_logits(real_logits, labels.float())
+        attribute_loss = attribute_loss + F.binary_cross_entropy_with_logits(real_patch_logits, labels.float())
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        (loss + attribute_loss).backward()
+        self.discriminator_optimiser.step()
+
+        self.steps += 1
+        log = {name: float(term.detach()) for name, term in terms.items()}
+        log |= {"v": float(loss.detach()), "v_attributes": float(attribute_loss.detach())}
+        log["distance_y_x"] = float(distance(embedding_y.detach(), embedding_x).mean())
+        if restoring:
+            error = (restored.detach()[:half] - x[:half]).square().mean()
+            log["psnr_restored"] = float(10 * torch.log10(4 / error))
+        return log
+
+    @torch.no_grad()
+    def _average_weights(self) -> None:
+        decay = min(self.config.ema, self.steps / (self.steps + 50))
+        for slow, fast in zip(self.average.parameters(), self.modifier.parameters(), strict=True):
+            slow.lerp_(fast, 1 - decay)

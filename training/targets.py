@@ -1,0 +1,36 @@
+"""Real faces that a surrogate may be pulled towards: another person in the same pose, light and expression."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfm_edge.factors import ATTRIBUTES
+from training.data import FaceSet
+
+__all__ = ["TargetFinder"]
+
+# How strongly a disagreement counts, in units of the other features' spread.
+_ATTRIBUTE_WEIGHTS = {"male": 3.0, "young": 1.0, "smiling": 2.0, "mouth_open": 2.0, "eyeglasses": 3.0, "beard": 1.0, "pale_skin": 1.0}
+
+
+class TargetFinder:
+    """Nearest neighbours in landmarks, attributes and coarse colour among a fresh random subset each time, so the same
+    face meets many different targets."""
+
+    def __init__(self, faces: FaceSet, *, candidates: int = 1500) -> None:
+        landmarks = faces.landmarks - faces.landmarks.mean(0)
+        landmarks = landmarks.reshape(len(faces), -1) / 2.0  # 2 px off counts as much as one unit of colour
+        colour = faces.crops[:, 40:120:16, 32:96:16].astype(np.float32).reshape(len(faces), -1)
+        colour = (colour - colour.mean(0)) / 60.0
+        columns = [faces.attributes[:, ATTRIBUTES.index(name), None] * weight for name, weight in _ATTRIBUTE_WEIGHTS.items()]
+        self._features = np.concatenate([landmarks, colour, *columns], 1).astype(np.float32)
+        self._identities = faces.identities
+        self._candidates = candidates
+
+    def find(self, index: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+        """(N,) indices of faces -> (N,) indices of other people that match each best."""
+        pool = rng.integers(0, len(self._features), self._candidates)
+        gap = ((self._features[index][:, None] - self._features[pool][None]) ** 2).sum(2)
+        gap[self._identities[index][:, None] == self._identities[pool][None]] = np.inf
+        return pool[gap.argmin(1)]

@@ -1,0 +1,115 @@
+"""python -m training.train --data FOLDER --run FOLDER [--minutes M]: phase 1, then phase 2, resumable at any moment."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from training.config import PAPER_WEIGHTS, Config
+from training.data import FaceSet, load_faces, to_tensor
+from training.keys import random_keys
+from training.networks import Modifier
+from training.phase1 import StyleClassifier, train_classifier
+from training.phase2 import Trainer
+from training.recogniser import Recogniser
+from training.style_space import StyleSpace, fit_style_space
+
+__all__ = ["main", "save_atomically"]
+
+
+def save_atomically(value: object, path: Path) -> None:
+    """A killed process leaves the old file or the new one, never half of one."""
+    partial = path.with_suffix(path.suffix + ".partial")
+    torch.save(value, partial)
+    os.replace(partial, path)
+
+
+def run_phase1(faces: FaceSet, run: Path, config: Config) -> tuple[StyleSpace, StyleClassifier]:
+    """Load phase 1 from the run's folder, or do it."""
+    path = run / "phase1.pt"
+    classifier = StyleClassifier(int(faces.identities.max()) + 1)
+    if path.exists():
+        state = torch.load(path, weights_only=True)
+        classifier.load_state_dict(state["classifier"])
+        space = StyleSpace(state["analysis"].numpy(), state["synthesis"].numpy())
+        return space, classifier.eval().requires_grad_(False)
+    space = fit_style_space(faces)
+    classifier = train_classifier(faces, steps=config.phase1_steps, rng=np.random.default_rng(config.seed))
+    arrays = {"analysis": torch.from_numpy(space.analysis), "synthesis": torch.from_numpy(space.synthesis)}
+    save_atomically({"classifier": classifier.state_dict(), **arrays}, path)
+    return space, classifier
+
+
+@torch.no_grad()
+def sample_picture(network: Modifier, faces: FaceSet, path: Path) -> None:
+    """A sheet for the eye: original, two surrogates, restored, restored with a wrong key; uint8 in between, as in use."""
+    x = to_tensor(faces.crops)
+    rng = np.random.default_rng(7)
+    right, wrong = random_keys(len(x), rng), random_keys(len(x), rng)
+    y = ((network(x, right.rotation, right.anonymise) + 1) * 127.5).round() / 127.5 - 1
+    rows = [
+        x,
+        y,
+        network(x, wrong.rotation, wrong.anonymise),
+        network(y, right.rotation.transpose(1, 2), right.restore),
+        network(y, wrong.rotation.transpose(1, 2), wrong.restore),
+    ]
+    sheet = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
+    pixels = ((sheet + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    cv2.imwrite(str(path), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+
+
+def run_phase2(trainer: Trainer, validation: FaceSet, run: Path, deadline: float) -> None:
+    """Steps until the deadline; a checkpoint every few minutes and at the end, also on Ctrl-C."""
+    config, checkpoint = trainer.config, run / "checkpoint.pt"
+    if checkpoint.exists():
+        trainer.load_state(torch.load(checkpoint, weights_only=False))
+    saved = time.monotonic()
+    try:
+        with (run / "log.jsonl").open("a", buffering=1) as log:
+            while time.monotonic() < deadline:
+                started = time.monotonic()
+                values = trainer.step()
+                if trainer.steps % 10 == 0:
+                    row = {"step": trainer.steps, "seconds": round(time.monotonic() - started, 3)}
+                    log.write(json.dumps(row | {k: round(v, 4) for k, v in values.items()}) + "\n")
+                if trainer.steps % config.sample_every == 0:
+                    sample_picture(trainer.average, validation, run / f"sample-{trainer.steps:06d}.png")
+                if time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                    save_atomically(trainer.state(), checkpoint)
+                    saved = time.monotonic()
+    finally:
+        save_atomically(trainer.state(), checkpoint)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with train-*.parquet and val-*.parquet")
+    parser.add_argument("--models", type=Path, default=None, help="folder of the recognisers (default: ../models beside data)")
+    parser.add_argument("--run", type=Path, required=True, help="folder of this run: made, or resumed")
+    parser.add_argument("--minutes", type=float, default=60.0, help="stop after this long (default 60)")
+    parser.add_argument("--limit", type=int, default=None, help="use only the first N training faces")
+    parser.add_argument("--paper-weights", action="store_true", help="the paper's loss weights instead of the project's")
+    args = parser.parse_args(argv)
+    deadline = time.monotonic() + 60 * args.minutes
+    config = Config(weights=PAPER_WEIGHTS) if args.paper_weights else Config()
+    args.run.mkdir(parents=True, exist_ok=True)
+    (args.run / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
+    torch.manual_seed(config.seed)
+    faces = load_faces(args.data, "train", limit=args.limit)
+    validation = load_faces(args.data, "val", limit=600).take(slice(0, None, 50))
+    recogniser = Recogniser(args.models or args.data.resolve().parent.parent / "models")
+    space, classifier = run_phase1(faces, args.run, config)
+    run_phase2(Trainer(faces, space, classifier, recogniser, config), validation, args.run, deadline)
+
+
+if __name__ == "__main__":
+    main()
