@@ -26,7 +26,8 @@ def repeat_add(
     _check("style", style, 2, "(N, H * W)")
     batch, _, height, width = content.shape
     if style.shape != (batch, height * width):
-        raise ArgumentError(f"style: got shape {style.shape}, takes {(batch, height * width)} for content {content.shape}")
+        takes = f"{(batch, height * width)} for content {content.shape}"
+        raise ArgumentError(f"style: got shape {style.shape}, takes {takes}")
     if out is None:
         out = np.empty_like(content)
     else:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfm_edge.align import _separable, check_matrix, frame_region, frame_scale, resampling_matrix
+from mfm_edge.align import check_matrix, frame_region, frame_scale, lanczos_lowpass
 from mfm_edge.errors import ArgumentError, FrameError
 from mfm_edge.native import NATIVE
 from mfm_edge.types import CROP_SIZE, check_frame
@@ -76,9 +76,7 @@ def paste(
         NATIVE.blend_layer(frame, layer, to_layer)
 
 
-def blend_layer_reference(
-    frame: NDArray[np.uint8], layer: NDArray[np.float32], matrix: NDArray[np.float64]
-) -> None:
+def blend_layer_reference(frame: NDArray[np.uint8], layer: NDArray[np.float32], matrix: NDArray[np.float64]) -> None:
     """frame += weight * (layer - frame), rounded, at every pixel that falls onto the layer; in place.
 
     frame: (H, W, 3) uint8. layer: (S, S, 4) float32, BGR in 0..255 and the weight in 0..1, sampled bilinearly.
@@ -114,21 +112,17 @@ def blend_layer_reference(
 
 def _layer(crop: NDArray[np.float32], mask: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
     """(256, 256, 4) float32: the crop, low-passed for a face of `scale` frame px per crop px, and its weight."""
-    side = CROP_SIZE * _OVERSAMPLING
-    layer = np.empty((side, side, 4), np.float32)
+    size = (CROP_SIZE * _OVERSAMPLING, CROP_SIZE * _OVERSAMPLING)
     # Half an octave of aliasing is worth the sharpness: 0.8 gave the best round trip at half and three quarter size.
-    # Rounded, so that a face that moves does not fill the cache; below a tenth the filter would outgrow the crop.
-    stretch = max(1.0, round(0.8 / max(scale, 0.1), 1))
-    layer[:, :, :3] = _separable(_interpolation(stretch), crop)
-    layer[:, :, 3] = cv2.resize(mask, (side, side), interpolation=cv2.INTER_LINEAR)
+    # Below a tenth of the crop's size the filter would outgrow the crop.
+    stretch = 0.8 / max(scale, 0.1)
+    if stretch > 1:
+        taps = lanczos_lowpass(stretch)
+        crop = cv2.sepFilter2D(crop, cv2.CV_32F, taps, taps, borderType=cv2.BORDER_REPLICATE)
+    layer = np.empty((*size, 4), np.float32)
+    layer[:, :, :3] = cv2.resize(crop, size, interpolation=cv2.INTER_LANCZOS4)
+    layer[:, :, 3] = cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR)
     return layer
-
-
-@lru_cache(maxsize=128)
-def _interpolation(stretch: float) -> NDArray[np.float32]:
-    side = CROP_SIZE * _OVERSAMPLING
-    positions = (np.arange(side) - (_OVERSAMPLING - 1) / 2) / _OVERSAMPLING
-    return resampling_matrix(positions, CROP_SIZE, stretch)
 
 
 def _check_crop(crop: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:

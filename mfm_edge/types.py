@@ -51,8 +51,8 @@ class Face:
     """A detected face.
 
     box: (4,) float32, x0 y0 x1 y1 in frame px; may reach beyond the frame.
-    landmarks: (5, 2) float32, x y in frame px: the eye on the image's left, the eye on its right, the nose tip, the mouth
-        corner on the left, the mouth corner on the right.
+    landmarks: (5, 2) float32, x y in frame px: the eye on the image's left, the eye on its right, the nose tip, the
+        mouth corner on the left, the mouth corner on the right.
     score: the detector's confidence, 0..1.
 
     Raises ArgumentError when a shape is wrong or a value is not finite.
@@ -134,8 +134,8 @@ class Restored:
 def check_frame(frame: Any, *, name: str = "frame") -> NDArray[np.uint8]:
     """Returns `frame` when it is a (H, W, 3) uint8 BGR array with both sides >= 64, else raises FrameError.
 
-    The same object comes back: nothing is copied or converted. Grey, BGRA and float frames are refused, because a silent
-    conversion would hide a wrong channel order or range.
+    The same object comes back: nothing is copied or converted. Grey, BGRA and float frames are refused, because a
+    silent conversion would hide a wrong channel order or range.
     """
     takes = f"a (H, W, 3) uint8 BGR numpy array with both sides >= {MIN_FRAME_SIDE}"
     if not isinstance(frame, np.ndarray):
