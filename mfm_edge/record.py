@@ -183,7 +183,7 @@ class RecordReader:
         try:
             line = self._file.readline(MAX_LINE_BYTES + 1)
         except OSError as error:
-            raise self._error(f"cannot be read ({error.strerror})")
+            raise self._error(f"cannot be read ({error.strerror})") from None
         if len(line) > MAX_LINE_BYTES:
             raise self._error(f"line: got more than {MAX_LINE_BYTES} bytes, takes at most that")
         return line
