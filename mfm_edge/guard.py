@@ -1,0 +1,84 @@
+"""What is shown when a surrogate cannot be trusted: fewer blocks than a face has features, never the face itself."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mfm_edge.align import TEMPLATE, estimate_transform, frame_scale
+from mfm_edge.errors import ArgumentError, FrameError
+from mfm_edge.types import Face, check_frame
+
+__all__ = ["BLOCKS", "MIN_SCALE", "MIN_SCORE", "cover_face", "cover_frame", "trusts"]
+
+BLOCKS = 6
+"""A covered region has at most this many blocks along its longer side. The face fills about two thirds of it, so that
+its eyes, nose and mouth share four blocks each way."""
+
+MIN_SCALE = 0.2
+"""Frame px per crop px below which a face is too small for the network: its crop spans less than 26 px."""
+
+MIN_SCORE = 0.3
+"""Detector's confidence below which the landmarks are not believed."""
+
+_MAX_RESIDUAL = 16.0
+"""Crop px, root mean square: landmarks further than this from the template are in no face's arrangement. Frontal faces
+have about 2, profiles about 8."""
+
+_LEVELS = 16
+"""Colours are rounded to multiples of this: averages over many frames then add no detail."""
+
+
+def trusts(face: Face, *, min_scale: float = MIN_SCALE, min_score: float = MIN_SCORE) -> bool:
+    """Whether the network can make a surrogate for a face: large enough, certain enough, landmarks like a face's.
+
+    min_scale: frame px per crop px. min_score: 0..1. When False, cover the face instead.
+    """
+    try:
+        matrix = estimate_transform(face.landmarks)
+    except ArgumentError:
+        return False
+    residual = face.landmarks @ matrix[:, :2].T + matrix[:, 2] - TEMPLATE
+    close = float(np.sqrt((residual**2).sum(1).mean())) <= _MAX_RESIDUAL
+    return close and frame_scale(matrix) >= min_scale and face.score >= min_score
+
+
+def cover_face(frame: NDArray[np.uint8], face: Face) -> None:
+    """Pixelates a face beyond recognition, in place.
+
+    frame: (H, W, 3) uint8 BGR, writable. Covered are the box and the landmarks with a quarter of their size around
+    them: at most 6 blocks along the longer side, low-passed over neighbouring blocks, in 16 levels a channel. Pixels
+    outside stay bit-identical. Nothing restores it.
+
+    Raises FrameError for another frame.
+    """
+    frame = check_frame(frame)
+    if not frame.flags.writeable:
+        raise FrameError("frame: got a read-only array, takes a writable one (it is changed in place)")
+    height, width = frame.shape[:2]
+    low = np.minimum(face.box[:2], face.landmarks.min(0))
+    high = np.maximum(face.box[2:], face.landmarks.max(0))
+    around = 0.25 * (high - low).max() + 2
+    x0, y0 = np.clip(np.floor(low - around), 0, (width, height)).astype(int)
+    x1, y1 = np.clip(np.ceil(high + around) + 1, 0, (width, height)).astype(int)
+    if x0 < x1 and y0 < y1:
+        frame[y0:y1, x0:x1] = _blocks(frame[y0:y1, x0:x1])
+
+
+def cover_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A new frame of the same size with the whole of it pixelated, for when it is not known where the faces are.
+
+    frame: (H, W, 3) uint8 BGR. At most 6 blocks along the longer side. Raises FrameError for another frame.
+    """
+    return _blocks(check_frame(frame))
+
+
+def _blocks(region: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = region.shape[:2]
+    longer = max(height, width)
+    columns, rows = max(1, round(BLOCKS * width / longer)), max(1, round(BLOCKS * height / longer))
+    means = cv2.resize(region, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+    smooth = cv2.GaussianBlur(means, (3, 3), 0.7, borderType=cv2.BORDER_REPLICATE)
+    levels = np.clip(np.rint(smooth / _LEVELS) * _LEVELS, 0, 255).astype(np.uint8)
+    return cv2.resize(levels, (width, height), interpolation=cv2.INTER_NEAREST)

@@ -1,0 +1,192 @@
+"""Identities across the frames of a stream, steady landmarks, and faces carried through missed detections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mfm_edge.detect.boxes import overlaps
+from mfm_edge.errors import ArgumentError
+from mfm_edge.types import Face, check_frame
+
+__all__ = ["OneEuro", "TrackedFace", "Tracker"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedFace:
+    """A face of one frame with its identity.
+
+    face: smoothed, or predicted when the detector missed it; the score then falls from frame to frame.
+    track: the same number for the same face as long as it is followed, never used again.
+    missed: frames since the detector saw it; 0 when it did in this one.
+    """
+
+    face: Face
+    track: int
+    missed: int = 0
+
+
+class OneEuro:
+    """The One-Euro filter on points: steady at rest, without lag in motion.
+
+    unit: px that count as 1, so that the same parameters fit faces of any size. min_cutoff: cutoff frequency at rest,
+    per frame. beta: what it gains for a speed of one unit per frame. Each point has its own speed and cutoff.
+    """
+
+    def __init__(self, points: NDArray[np.float64], *, min_cutoff: float, beta: float) -> None:
+        self.points = points
+        self._speed = np.zeros_like(points)
+        self._min_cutoff, self._beta = min_cutoff, beta
+
+    def __call__(self, points: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+        """The filtered points (N, 2) after new ones (N, 2), both in px."""
+        step = (points - self.points) / unit
+        self._speed += _gain(1.0) * (step - self._speed)
+        cutoff = self._min_cutoff + self._beta * np.linalg.norm(self._speed, axis=1, keepdims=True)
+        self.points = self.points + _gain(cutoff) * (points - self.points)
+        return self.points
+
+
+class Tracker:
+    """Follows faces from frame to frame.
+
+    hold: for how many frames a face that the detector no longer reports is predicted (constant velocity, slowing down)
+    and returned; 0 for none. min_cutoff, beta: of the One-Euro filter on landmarks and box corners, in face sizes.
+    cut: a frame that differs from the one before by more than this, mean absolute grey level 0..255, and resembles it
+    little is another scene: every track ends there.
+
+    Raises ArgumentError for a bad option.
+    """
+
+    def __init__(self, *, hold: int = 8, min_cutoff: float = 0.1, beta: float = 12.0, cut: float = 30.0) -> None:
+        if isinstance(hold, bool) or not isinstance(hold, int) or hold < 0:
+            raise ArgumentError(f"hold: got {hold!r}, takes a whole number of frames from 0")
+        for name, value in (("min_cutoff", min_cutoff), ("beta", beta), ("cut", cut)):
+            if not isinstance(value, (int, float)) or not value > 0:
+                raise ArgumentError(f"{name}: got {value!r}, takes a number above 0")
+        self._hold, self._min_cutoff, self._beta, self._cut = hold, min_cutoff, beta, cut
+        self._tracks: list[_Track] = []
+        self._next = 0
+        self._thumbnail: NDArray[np.float32] | None = None
+
+    def update(self, faces: Sequence[Face], frame: NDArray[np.uint8]) -> tuple[TrackedFace, ...]:
+        """The faces of the next frame with their identities: those detected, then those predicted.
+
+        faces: what the detector found in frame, (H, W, 3) uint8 BGR. Every detected face is returned, in its order.
+        Raises FrameError for another frame.
+        """
+        frame = check_frame(frame)
+        if self._is_cut(frame):
+            self._tracks = []
+        for track in self._tracks:
+            track.predict()
+        assigned = _assign(self._tracks, faces)
+        seen: list[_Track] = []
+        for index, face in enumerate(faces):
+            track_index = assigned.get(index)
+            if track_index is None:
+                track = _Track(face, self._next, OneEuro(_points(face), min_cutoff=self._min_cutoff, beta=self._beta))
+                self._next += 1
+            else:
+                track = self._tracks[track_index]
+                track.see(face)
+            seen.append(track)
+        matched = set(assigned.values())
+        unseen = [track for index, track in enumerate(self._tracks) if index not in matched]
+        held = [track for track in unseen if track.missed <= self._hold and _still_there(track, seen, frame.shape)]
+        self._tracks = seen + held
+        return tuple(TrackedFace(track.face, track.number, track.missed) for track in self._tracks)
+
+    def _is_cut(self, frame: NDArray[np.uint8]) -> bool:
+        height, width = frame.shape[:2]
+        # Every n-th pixel first: a thumbnail of 4K frames then costs next to nothing.
+        sparse = np.ascontiguousarray(frame[:: max(1, height // 128), :: max(1, width // 128)])
+        grey = cv2.cvtColor(cv2.resize(sparse, (32, 32), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
+        before, now = self._thumbnail, grey.astype(np.float32)
+        self._thumbnail = now
+        if before is None or float(abs(now - before).mean()) <= self._cut:
+            return False
+        a, b = now - now.mean(), before - before.mean()
+        likeness = float((a * b).sum() / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-6))
+        return likeness < 0.5  # a light switched on changes every level, not the picture
+
+
+class _Track:
+    """One face that is followed. Points are its landmarks and its box's two corners, (7, 2)."""
+
+    def __init__(self, face: Face, number: int, smooth: OneEuro) -> None:
+        self.face = face
+        self.number = number
+        self.missed = 0
+        self._smooth = smooth
+        self._velocity = np.zeros(2)
+        self._centre = _points(face).mean(0)
+
+    def predict(self) -> None:
+        """One frame onward without looking; `see` corrects it."""
+        self.missed += 1
+        self._velocity *= 0.9  # heads stop
+        self._move(self._smooth.points + self._velocity, self.face.score * 0.95)
+
+    def see(self, face: Face) -> None:
+        """The detector found it. Filters start from the prediction, so that steady motion causes no lag."""
+        points = _points(face)
+        moved = (points.mean(0) - self._centre) / self.missed
+        self._velocity += 0.3 * (moved - self._velocity)
+        self._centre = points.mean(0)
+        self.missed = 0
+        self._move(self._smooth(points, _size(face)), face.score)
+
+    def _move(self, points: NDArray[np.float64], score: float) -> None:
+        self._smooth.points = points
+        exact = points.astype(np.float32)
+        self.face = Face(box=exact[5:].reshape(4), landmarks=exact[:5], score=score)
+
+
+def _assign(tracks: Sequence[_Track], faces: Sequence[Face]) -> dict[int, int]:
+    """face index -> track index, the likeliest pairs first. Boxes must overlap or their centres be close."""
+    if not tracks or not faces:
+        return {}
+    boxes = np.stack([track.face.box for track in tracks])
+    centres, sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, np.array([_size(track.face) for track in tracks])
+    pairs = []
+    for index, face in enumerate(faces):
+        likeness = overlaps(boxes, face.box)
+        distance = np.linalg.norm(centres - (face.box[:2] + face.box[2:]) / 2, axis=1) / np.maximum(sizes, _size(face))
+        ratio = np.minimum(sizes, _size(face)) / np.maximum(sizes, _size(face))
+        likeness = likeness - 0.1 * distance
+        for other in np.flatnonzero((distance < 0.8) & (ratio > 0.4)):
+            pairs.append((-float(likeness[other]), index, int(other)))
+    result: dict[int, int] = {}
+    for _, index, candidate in sorted(pairs):
+        if index not in result and candidate not in result.values():
+            result[index] = candidate
+    return result
+
+
+def _still_there(track: _Track, seen: Sequence[_Track], shape: tuple[int, ...]) -> bool:
+    """Whether a predicted face is in the frame, and not one that was detected under another number."""
+    box = track.face.box
+    if box[2] <= 0 or box[3] <= 0 or box[0] >= shape[1] or box[1] >= shape[0]:
+        return False
+    if not seen:
+        return True
+    return bool((overlaps(np.stack([other.face.box for other in seen]), box, of_smaller=True) < 0.6).all())
+
+
+def _points(face: Face) -> NDArray[np.float64]:
+    return np.concatenate([face.landmarks, face.box.reshape(2, 2)]).astype(np.float64)
+
+
+def _size(face: Face) -> float:
+    width, height = face.box[2:] - face.box[:2]
+    return float(max(width, height, 1.0))
+
+
+def _gain(cutoff: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """A first-order low-pass' weight of the new sample, for a cutoff frequency per frame."""
+    return np.asarray(1 / (1 + 1 / (2 * np.pi * np.asarray(cutoff, np.float64))))
