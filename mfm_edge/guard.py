@@ -22,9 +22,9 @@ MIN_SCALE = 0.2
 MIN_SCORE = 0.3
 """Detector's confidence below which the landmarks are not believed."""
 
-_MAX_RESIDUAL = 16.0
-"""Crop px, root mean square: landmarks further than this from the template are in no face's arrangement. Frontal faces
-have about 2, profiles about 8."""
+_MAX_RESIDUAL = 13.0
+"""Crop px, root mean square: landmarks further than this from the template are in no face's arrangement. Over
+4,500 faces of CelebA the median is 1.4, 99 % are below 6.2 and the largest, a profile, has 12.1."""
 
 _LEVELS = 16
 """Colours are rounded to multiples of this: averages over many frames then add no detail."""

@@ -62,7 +62,7 @@ class Tracker:
     Raises ArgumentError for a bad option.
     """
 
-    def __init__(self, *, hold: int = 8, min_cutoff: float = 0.1, beta: float = 12.0, cut: float = 30.0) -> None:
+    def __init__(self, *, hold: int = 8, min_cutoff: float = 0.1, beta: float = 6.0, cut: float = 30.0) -> None:
         if isinstance(hold, bool) or not isinstance(hold, int) or hold < 0:
             raise ArgumentError(f"hold: got {hold!r}, takes a whole number of frames from 0")
         for name, value in (("min_cutoff", min_cutoff), ("beta", beta), ("cut", cut)):
