@@ -60,8 +60,8 @@ class MfmRuntime:
     def anonymize(self, frame: NDArray[np.uint8], factors: Factors) -> Protected:
         """Replace every face in a frame by another person's.
 
-        frame: (H, W, 3) uint8 BGR, both sides >= 64; it is not changed. Faces too small or too uncertain for the network
-        are pixelated beyond recognition. Raises FrameError, FactorError.
+        frame: (H, W, 3) uint8 BGR, both sides >= 64; it is not changed. Faces too small or too uncertain for the
+        network are pixelated beyond recognition. Raises FrameError, FactorError.
         """
         check_frame(frame)
         return self._protect(frame, self._detector.detect(frame), self._key_for(factors))
@@ -187,7 +187,9 @@ class MfmStream:
     def __enter__(self) -> MfmStream:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from mfm_edge.types import CROP_SIZE
 
-__all__ = ["BANDS", "COORDINATES", "PLANE", "STYLE_SIZE", "StyleKey", "expand", "face_mask", "signature", "signature_cells"]
+__all__ = [
+    "BANDS",
+    "COORDINATES",
+    "PLANE",
+    "STYLE_SIZE",
+    "StyleKey",
+    "expand",
+    "face_mask",
+    "signature",
+    "signature_cells",
+]
 
 PLANE = 32
 STYLE_SIZE = PLANE * PLANE
@@ -50,7 +60,7 @@ class StyleKey:
 
 
 def face_mask(size: int) -> FloatArray:
-    """(size, size) float32 in 0..1: 1 over eyes, nose, mouth and cheeks of an aligned crop, 0 over hair and background."""
+    """(size, size) float32 in 0..1: 1 over eyes, nose, mouth and cheeks of an aligned crop, 0 over the rest."""
     step = CROP_SIZE / size
     axis = (np.arange(size) + 0.5) * step / CROP_SIZE
     x, y = axis[None, :], axis[:, None]

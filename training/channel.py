@@ -25,14 +25,18 @@ def _resample(y: Tensor) -> Tensor:
     there = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
     turned = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)
     back = torch.cat([turned, -turned @ shift[:, :, None]], 2)
-    frame = F.grid_sample(y, F.affine_grid(there, [n, 3, size, size], align_corners=False), align_corners=False, padding_mode="border")
+    frame = F.grid_sample(
+        y, F.affine_grid(there, [n, 3, size, size], align_corners=False), align_corners=False, padding_mode="border"
+    )
     frame = quantise(frame)
-    return F.grid_sample(frame, F.affine_grid(back, list(y.shape), align_corners=False), align_corners=False, padding_mode="border")
+    return F.grid_sample(
+        frame, F.affine_grid(back, list(y.shape), align_corners=False), align_corners=False, padding_mode="border"
+    )
 
 
 def channel(y: Tensor) -> Tensor:
-    """(N,3,128,128) in -1..1, differentiable. Half of the batch is only quantised, the other half also resampled and given
-    a little noise (what a codec leaves)."""
+    """(N,3,128,128) in -1..1, differentiable. Half of the batch is only quantised, the other half also
+    resampled and given a little noise (what a codec leaves)."""
     y = quantise(y)
     half = len(y) // 2
     rough = _resample(y[half:])

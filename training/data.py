@@ -39,7 +39,7 @@ label_columns: dict[str, tuple[str, bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class FaceSet:
-    """crops (N, 128, 128, 3) uint8 RGB; identities (N,) int64, 0..I-1; attributes (N, 17) bool in the order of ATTRIBUTES;
+    """crops (N, 128, 128, 3) uint8 RGB; identities (N,) int64, 0..I-1; attributes (N, 17) bool as ATTRIBUTES;
     landmarks (N, 5, 2) float32 px."""
 
     crops: NDArray[np.uint8]
@@ -70,7 +70,9 @@ def load_faces(folder: Path, part: str, *, limit: int | None = None) -> FaceSet:
         crops += [cv2.imdecode(np.frombuffer(b, np.uint8), cv2.IMREAD_COLOR_RGB) for b in table["image"].to_pylist()]
         identities += table["identity"].to_pylist()
         landmarks.append(np.array(table["landmarks"].to_pylist(), np.float32).reshape(-1, 5, 2))
-        columns = [table[column].to_numpy().astype(bool) ^ flip for column, flip in (label_columns[a] for a in ATTRIBUTES)]
+        columns = [
+            table[column].to_numpy().astype(bool) ^ flip for column, flip in (label_columns[a] for a in ATTRIBUTES)
+        ]
         attributes.append(np.stack(columns, 1))
         if limit is not None and len(crops) >= limit:
             break

@@ -1,6 +1,8 @@
-"""Multi-task patch discriminators V: is each patch real, and which attributes does the face have (paper section 3.1)."""
+"""Multi-task patch discriminators V (paper section 3.1): is each patch real, and which attributes has the face."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +22,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         channels = [3, width, 2 * width, 4 * width, 6 * width]
         layers: list[nn.Module] = []
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             layers += [spectral_norm(nn.Conv2d(before, after, 4, 2, 1)), nn.LeakyReLU(0.2)]
         self.trunk = nn.Sequential(*layers)
         self.patches = spectral_norm(nn.Conv2d(channels[-1], 1, 3, padding=1))
@@ -50,7 +52,9 @@ class FeatureDiscriminator(nn.Module):
             )
 
         self.heads = nn.ModuleList([head(c, s) for c, s in zip(FEATURE_CHANNELS, (2, 1, 1), strict=True)])
-        self.attributes = nn.Sequential(nn.Linear(FEATURE_CHANNELS[-1] * 2, 128), nn.SiLU(), nn.Linear(128, len(ATTRIBUTES)))
+        self.attributes = nn.Sequential(
+            nn.Linear(FEATURE_CHANNELS[-1] * 2, 128), nn.SiLU(), nn.Linear(128, len(ATTRIBUTES))
+        )
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], Tensor]:
         deepest = features[-1]

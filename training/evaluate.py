@@ -1,6 +1,6 @@
 """python -m training.evaluate: the table of what the model shows, on people the training never saw.
 
-Works on an exported model through the same engine that ships, on uint8 crops. Recognisers that training used are marked;
+Works on an exported model through the engine that ships, on uint8 crops. Recognisers that training used are marked;
 only the others count.
 """
 
@@ -62,7 +62,7 @@ def _modify(engine: OnnxEngine, crops: Crops, keys: list[StyleKey]) -> Crops:
 
 
 def make_faces(engine: OnnxEngine, x: Crops) -> dict[str, Crops]:
-    """Original, anonymised (two sets of factors), restored, and restored with each kind of wrong factors; all uint8 RGB."""
+    """Original, anonymised (two sets of factors), restored, restored with each kind of wrong factors; uint8 RGB."""
     right = [_key(f) for f in RIGHT]
     y = _modify(engine, x, right)
     other = [_key(f) for f in WRONG["random password"]]
@@ -72,7 +72,9 @@ def make_faces(engine: OnnxEngine, x: Crops) -> dict[str, Crops]:
     return faces
 
 
-def evaluate(engine: OnnxEngine, faces: FaceSet, models: Path, *, judges: tuple[str, ...] = tuple(JUDGES)) -> list[Goal]:
+def evaluate(
+    engine: OnnxEngine, faces: FaceSet, models: Path, *, judges: tuple[str, ...] = tuple(JUDGES)
+) -> list[Goal]:
     """Measure everything that needs nothing but crops, recognisers and the detector."""
     made = make_faces(engine, faces.crops)
     rows: list[Goal] = []
@@ -88,8 +90,14 @@ def evaluate(engine: OnnxEngine, faces: FaceSet, models: Path, *, judges: tuple[
                              "<= 0.001 (first model 0.02)", counts=counts))  # fmt: skip
         same = float(judge.same(vectors["y"], vectors["y2"]).mean())
         rows.append(Goal(f"two passwords, one person, {name}", same, "<= 0.01", counts=counts))
-    rows.append(Goal("restored PSNR, dB (median)", float(np.median(psnr(made["x"], made["r"]))), ">= 35 (first model 28)"))
-    rows.append(Goal("restored PSNR inside the face, dB (median)", float(np.median(face_psnr(made["x"], made["r"]))), "reported"))
+    rows.append(
+        Goal("restored PSNR, dB (median)", float(np.median(psnr(made["x"], made["r"]))), ">= 35 (first model 28)")
+    )
+    rows.append(
+        Goal(
+            "restored PSNR inside the face, dB (median)", float(np.median(face_psnr(made["x"], made["r"]))), "reported"
+        )
+    )
     rows.append(Goal("restored SSIM (mean)", float(ssim(made["x"], made["r"]).mean()), ">= 0.97"))
     rows.append(Goal("anonymised SSIM (mean)", float(ssim(made["x"], made["y"]).mean()), "reported"))
     detector = YuNetDetector()
@@ -104,8 +112,8 @@ def evaluate(engine: OnnxEngine, faces: FaceSet, models: Path, *, judges: tuple[
 
 
 def evaluate_frames(runtime: MfmRuntime, faces: FaceSet, models: Path, *, scale: int = 2) -> list[Goal]:
-    """The same through the public API: each face in a frame of `scale` times the crop's size, detected, aligned, pasted,
-    uint8, and restored from the frame with the records."""
+    """The same through the public API: each face in a frame of `scale` times the crop's size, detected, aligned,
+    pasted, uint8, and restored from the frame with the records."""
     import cv2
 
     size = 128 * scale
@@ -132,7 +140,9 @@ def evaluate_frames(runtime: MfmRuntime, faces: FaceSet, models: Path, *, scale:
         for kind, title in (("y", "de-identified"), ("r", "re-identified"), ("w", "matched with wrong factors")):
             share = float(judge.same(vectors["x"], vectors[kind]).mean())
             rows.append(Goal(f"{title} {where}, {name}", 1 - share if kind == "y" else share, "reported"))
-    rows.append(Goal(f"restored PSNR {where}, dB (median)", float(np.median(psnr(stacked["x"], stacked["r"]))), ">= 28"))
+    rows.append(
+        Goal(f"restored PSNR {where}, dB (median)", float(np.median(psnr(stacked["x"], stacked["r"]))), ">= 28")
+    )
     return rows
 
 
@@ -140,17 +150,25 @@ def to_text(rows: list[Goal]) -> str:
     """The table as plain text."""
     width = max(len(row.what) for row in rows)
     lines = [f"{'what':{width}}  {'value':>8}  goal"]
-    lines += [f"{row.what:{width}}  {row.value:8.3f}  {row.goal}{'' if row.counts else '  (does not count)'}" for row in rows]
+    lines += [
+        f"{row.what:{width}}  {row.value:8.3f}  {row.goal}{'' if row.counts else '  (does not count)'}" for row in rows
+    ]
     return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/celeba"), help="folder with val-*.parquet")
-    parser.add_argument("--models", type=Path, default=None, help="folder of the recognisers (default: ../../models of data)")
+    parser.add_argument(
+        "--models", type=Path, default=None, help="folder of the recognisers (default: ../../models of data)"
+    )
     parser.add_argument("--model", type=Path, default=SHIPPED_MODEL, help="folder of the exported network")
-    parser.add_argument("--faces", type=int, default=300, help="how many faces, spread over the identities (default 300)")
-    parser.add_argument("--frames", type=int, default=60, help="how many of them also through the public API (default 60)")
+    parser.add_argument(
+        "--faces", type=int, default=300, help="how many faces, spread over the identities (default 300)"
+    )
+    parser.add_argument(
+        "--frames", type=int, default=60, help="how many of them also through the public API (default 60)"
+    )
     parser.add_argument("--json", type=Path, default=None, help="also write the table here")
     args = parser.parse_args(argv)
     models = args.models or args.data.resolve().parent.parent / "models"
@@ -160,7 +178,9 @@ def main(argv: list[str] | None = None) -> None:
     engine = OnnxEngine(args.model)
     rows = evaluate(engine, faces, models)
     if args.frames:
-        rows += evaluate_frames(MfmRuntime(model=args.model), faces.take(slice(0, None, -(-len(faces) // args.frames))), models)
+        rows += evaluate_frames(
+            MfmRuntime(model=args.model), faces.take(slice(0, None, -(-len(faces) // args.frames))), models
+        )
     print(to_text(rows))
     if args.json:
         report = {"model_id": engine.model_id, "faces": len(faces), "rows": [row.to_mapping() for row in rows]}

@@ -1,4 +1,4 @@
-"""The losses, named as in the paper where it has them. I original, F_d anonymised, F_r restored, p1 p2 passwords, wp wrong."""
+"""The losses, named as in the paper where it has them. I original, F_d anonymised, F_r restored."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from training.recogniser import distance
 from training.style_space import thumbnail
 
 __all__ = [
-    "adversarial_identity", "appearance", "attribute_classification", "chroma", "domain_classification", "feature_dissimilarity",
-    "hinge_discriminator", "hinge_generator", "keep_outside", "push_away", "reconstruction", "swap", "thumbnail_match",
+    "adversarial_identity", "appearance", "attribute_classification", "chroma", "domain_classification",
+    "feature_dissimilarity", "hinge_discriminator", "hinge_generator", "keep_outside", "push_away", "reconstruction",
+    "swap", "thumbnail_match",
 ]  # fmt: skip
 
+DIFFERENT = 0.63
 _MASK = torch.from_numpy(face_mask(128))[None, None]
 _MASK_PLANE = torch.from_numpy(face_mask(PLANE))[None, None]
 
@@ -33,14 +35,14 @@ def attribute_classification(logits: Tensor, wanted: Tensor) -> Tensor:
 
 
 def adversarial_identity(logits: Tensor, identities: Tensor) -> Tensor:
-    """One term of L_adv, equation 3: -log C_id(identity | F). logits (N,I) of the phase-1 classifier; identities (N,) int64."""
+    """One term of L_adv, equation 3: -log C_id(identity | F). logits (N,I) of phase 1; identities (N,) int64."""
     return F.cross_entropy(logits, identities)
 
 
 def feature_dissimilarity(a: Tensor, b: Tensor) -> Tensor:
-    """One term of L_feat, equations 4a and 4b: max(0, cos(C_feat(a), C_feat(b))), with cosine taken relative to the
-    recogniser's own threshold (0.915), since its embeddings of different people are far from orthogonal."""
-    return F.relu(F.cosine_similarity(a, b) - 0.88).mean() / 0.12
+    """One term of L_feat, equations 4a and 4b: max(0, cos(C_feat(a), C_feat(b))), the cosine counted from that of two
+    different people (0.63 at the chip size used), since this recogniser's embeddings are far from orthogonal."""
+    return F.relu(F.cosine_similarity(a, b) - DIFFERENT).mean() / (1 - DIFFERENT)
 
 
 def reconstruction(restored: Tensor, original: Tensor) -> Tensor:

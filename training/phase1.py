@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,7 +23,7 @@ class StyleClassifier(nn.Module):
         super().__init__()
         channels = [12, 32, 64, 128]
         layers: list[nn.Module] = [nn.PixelUnshuffle(2)]
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             layers += [nn.Conv2d(before, after, 3, 2, 1), nn.GroupNorm(8, after), nn.SiLU()]
         self.trunk = nn.Sequential(*layers)  # (N,128,6,6)
         self.features = nn.Linear(128 * 36, 128)

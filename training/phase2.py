@@ -42,7 +42,9 @@ class Trainer:
             self.modifier.parameters(), config.learning_rate, betas=(0.5, 0.99), weight_decay=1e-4
         )
         self.discriminator_optimiser = torch.optim.Adam(
-            [*self.patches.parameters(), *self.heads.parameters()], config.discriminator_learning_rate, betas=(0.0, 0.99)
+            [*self.patches.parameters(), *self.heads.parameters()],
+            config.discriminator_learning_rate,
+            betas=(0.0, 0.99),
         )
         self.steps = 0
         self.rng = np.random.default_rng(config.seed)
@@ -58,6 +60,15 @@ class Trainer:
         self.steps = int(state["steps"])  # type: ignore[call-overload]
         self.rng.bit_generator.state = state["rng"]
         torch.set_rng_state(state["torch_rng"])  # type: ignore[arg-type]
+
+    def set_rates(self, factor: float) -> None:
+        """Learning rates as a share of the config's, whatever a checkpoint brought along."""
+        for optimiser, rate in (
+            (self.optimiser, self.config.learning_rate),
+            (self.discriminator_optimiser, self.config.discriminator_learning_rate),
+        ):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * factor
 
     @staticmethod
     def _modules() -> tuple[str, ...]:
@@ -138,7 +149,7 @@ class Trainer:
             terms["feat"] = losses.feature_dissimilarity(embedding_other, embedding_y[pick])
             terms["rec"] = losses.reconstruction(embedding_restored, embedding_x[: len(embedding_restored)]) * ramp
         if w.adv or w.domain_cls:
-            identity_logits, attribute_logits = self.classifier(y)
+            _, attribute_logits = self.classifier(y)
             terms["domain_cls"] = losses.domain_classification(patch_logits[:n], attribute_logits)
             if restoring:
                 identities = torch.from_numpy(self.faces.identities[index])

@@ -17,12 +17,13 @@ FEATURE_CHANNELS = (32, 64, 128)
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distance of embeddings (N,D) -> (N,); 0.6 is this recogniser's threshold for the same person."""
+    """Euclidean distance of embeddings (N,D) -> (N,); at a 150 px chip 0.6 is this recogniser's
+    threshold for the same person."""
     return (a - b).square().sum(1).add(1e-6).sqrt()
 
 
 class Recogniser(nn.Module):
-    """dlib's ResNet-29 (CC0). Calls return the embedding (N,128) and three feature maps of FEATURE_CHANNELS channels."""
+    """dlib's ResNet-29 (CC0): returns the embedding (N,128) and three feature maps of FEATURE_CHANNELS channels."""
 
     def __init__(self, models: Path, chip: int = 128) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ KEPT_ATTRIBUTES = ("smiling", "mouth_open")
 @dataclass(frozen=True, slots=True)
 class StyleSpace:
     """analysis (1024, COORDINATES) float32: thumbnail -> whitened coordinates;
-    synthesis (COORDINATES, 1024) float32: change of coordinates -> change of thumbnail, the exact inverse within the face."""
+    synthesis (COORDINATES, 1024) float32: change of coordinates -> change of thumbnail, the exact inverse of it."""
 
     analysis: NDArray[np.float32]
     synthesis: NDArray[np.float32]
@@ -72,7 +72,7 @@ def fit_style_space(faces: FaceSet) -> StyleSpace:
     basis, _ = np.linalg.qr(np.stack(kept, 1))
     complement = np.linalg.svd(np.eye(COMPONENTS) - basis @ basis.T)[0][:, : COMPONENTS - basis.shape[1]]
     # Strongest pictures first, so that bands of coordinates hold similar variance.
-    strength, turn = np.linalg.eigh(complement.T @ np.diag(variance) @ complement)
+    _, turn = np.linalg.eigh(complement.T @ np.diag(variance) @ complement)
     chosen = complement @ turn[:, ::-1][:, :COORDINATES]
 
     analysis = (axes / spread) @ chosen

@@ -11,7 +11,15 @@ from training.data import FaceSet
 __all__ = ["TargetFinder"]
 
 # How strongly a disagreement counts, in units of the other features' spread.
-_ATTRIBUTE_WEIGHTS = {"male": 3.0, "young": 1.0, "smiling": 2.0, "mouth_open": 2.0, "eyeglasses": 3.0, "beard": 1.0, "pale_skin": 1.0}
+_ATTRIBUTE_WEIGHTS = {
+    "male": 3.0,
+    "young": 1.0,
+    "smiling": 2.0,
+    "mouth_open": 2.0,
+    "eyeglasses": 3.0,
+    "beard": 1.0,
+    "pale_skin": 1.0,
+}
 
 
 class TargetFinder:
@@ -23,7 +31,9 @@ class TargetFinder:
         landmarks = landmarks.reshape(len(faces), -1) / 2.0  # 2 px off counts as much as one unit of colour
         colour = faces.crops[:, 40:120:16, 32:96:16].astype(np.float32).reshape(len(faces), -1)
         colour = (colour - colour.mean(0)) / 60.0
-        columns = [faces.attributes[:, ATTRIBUTES.index(name), None] * weight for name, weight in _ATTRIBUTE_WEIGHTS.items()]
+        columns = [
+            faces.attributes[:, ATTRIBUTES.index(name), None] * weight for name, weight in _ATTRIBUTE_WEIGHTS.items()
+        ]
         self._features = np.concatenate([landmarks, colour, *columns], 1).astype(np.float32)
         self._identities = faces.identities
         self._candidates = candidates

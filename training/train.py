@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -50,7 +52,7 @@ def run_phase1(faces: FaceSet, run: Path, config: Config) -> tuple[StyleSpace, S
 
 @torch.no_grad()
 def sample_picture(network: Modifier, faces: FaceSet, path: Path) -> None:
-    """A sheet for the eye: original, two surrogates, restored, restored with a wrong key; uint8 in between, as in use."""
+    """A sheet for the eye: original, two surrogates, restored, restored with a wrong key; uint8 in between."""
     x = to_tensor(faces.crops)
     rng = np.random.default_rng(7)
     right, wrong = random_keys(len(x), rng), random_keys(len(x), rng)
@@ -68,15 +70,17 @@ def sample_picture(network: Modifier, faces: FaceSet, path: Path) -> None:
 
 
 def run_phase2(trainer: Trainer, validation: FaceSet, run: Path, deadline: float) -> None:
-    """Steps until the deadline; a checkpoint every few minutes and at the end, also on Ctrl-C."""
+    """Steps until the deadline; a checkpoint every few minutes and at the end, also on Ctrl-C or SIGTERM."""
     config, checkpoint = trainer.config, run / "checkpoint.pt"
     if checkpoint.exists():
         trainer.load_state(torch.load(checkpoint, weights_only=False))
-    saved = time.monotonic()
+    began = saved = time.monotonic()
     try:
-        with (run / "log.jsonl").open("a", buffering=1) as log:
+        with contextlib.suppress(KeyboardInterrupt), (run / "log.jsonl").open("a", buffering=1) as log:
             while time.monotonic() < deadline:
                 started = time.monotonic()
+                left = (deadline - started) / (deadline - began)
+                trainer.set_rates(min(1.0, left / config.cool_down))
                 values = trainer.step()
                 if trainer.steps % 10 == 0:
                     row = {"step": trainer.steps, "seconds": round(time.monotonic() - started, 3)}
@@ -93,14 +97,20 @@ def run_phase2(trainer: Trainer, validation: FaceSet, run: Path, deadline: float
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train-*.parquet and val-*.parquet")
-    parser.add_argument("--models", type=Path, default=None, help="folder of the recognisers (default: ../models beside data)")
+    parser.add_argument(
+        "--models", type=Path, default=None, help="folder of the recognisers (default: ../models beside data)"
+    )
     parser.add_argument("--run", type=Path, required=True, help="folder of this run: made, or resumed")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after this long (default 60)")
     parser.add_argument("--limit", type=int, default=None, help="use only the first N training faces")
-    parser.add_argument("--paper-weights", action="store_true", help="the paper's loss weights instead of the project's")
+    parser.add_argument(
+        "--paper-weights", action="store_true", help="the paper's loss weights instead of the project's"
+    )
     args = parser.parse_args(argv)
     deadline = time.monotonic() + 60 * args.minutes
     config = Config(weights=PAPER_WEIGHTS) if args.paper_weights else Config()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a background shell starts children with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     args.run.mkdir(parents=True, exist_ok=True)
     (args.run / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
     torch.manual_seed(config.seed)

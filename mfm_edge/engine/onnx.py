@@ -109,5 +109,7 @@ def _read_checked(path: Path, expected: str) -> bytes:
         raise ModelError(f"model: cannot read {path} ({error.strerror})") from None
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise ModelError(f"model: {path} has sha256 {found}, its card says {expected}: the file is corrupt or another one")
+        raise ModelError(
+            f"model: {path} has sha256 {found}, its card says {expected}: the file is corrupt or another one"
+        )
     return content

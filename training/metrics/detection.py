@@ -14,7 +14,7 @@ INTEROCULAR = float(np.linalg.norm(TEMPLATE[1] - TEMPLATE[0]))
 
 
 def found_faces(detector: Detector, crops: NDArray[np.uint8]) -> list[NDArray[np.float32] | None]:
-    """(N, 128, 128, 3) uint8 RGB -> the landmarks (5, 2) of the face nearest the crop's centre, None where there is none."""
+    """(N, 128, 128, 3) uint8 RGB -> landmarks (5, 2) of the face nearest the crop's centre, None where none is."""
     found: list[NDArray[np.float32] | None] = []
     for crop in crops:
         faces = detector.detect(np.ascontiguousarray(crop[..., ::-1]))

@@ -61,8 +61,6 @@ class Judge:
         return ((a * b).sum(1) >= self.threshold).numpy()
 
 
-
-
 def _grid(template: NDArray[np.float64], side: int) -> Tensor:
     """(1, side, side, 2): where the recogniser's chip lies in our crop, by the best similarity of the two templates."""
     source, target = template - template.mean(0), TEMPLATE - TEMPLATE.mean(0)

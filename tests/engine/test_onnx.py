@@ -1,0 +1,84 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mfm_edge.engine.onnx import SHIPPED_MODEL, OnnxEngine
+from mfm_edge.errors import ModelError
+from mfm_edge.style import expand
+
+
+@pytest.fixture(scope="module")
+def engine() -> OnnxEngine:
+    return OnnxEngine()
+
+
+@pytest.fixture
+def key():
+    return expand(b"k" * 32, np.zeros(17, np.float32))
+
+
+@pytest.fixture
+def crops() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), np.uint8)
+
+
+def test_batch_gives_what_single_crops_give(engine, key, crops):
+    together = engine.modify(crops, key)
+    alone = np.concatenate([engine.modify(crops[i : i + 1], key) for i in range(3)])
+    assert together.shape == crops.shape and together.dtype == np.uint8
+    assert np.abs(together.astype(int) - alone).max() <= 1  # rounding of a last bit
+
+
+def test_nothing_outside_the_window_changes(engine, key, crops):
+    out = engine.modify(crops, key)
+    outside = np.ones((128, 128), bool)
+    outside[28:124, 16:112] = False
+    np.testing.assert_array_equal(out[:, outside], crops[:, outside])
+    assert (out != crops).any()
+
+
+def test_another_key_gives_another_face(engine, key, crops):
+    other = engine.modify(crops, expand(b"o" * 32, np.zeros(17, np.float32)))
+    assert (other != engine.modify(crops, key)).mean() > 0.05
+
+
+def test_colours_are_not_swapped(engine, key):
+    # Far from a face the network changes little: a red picture must not come back blue.
+    red = np.zeros((1, 128, 128, 3), np.uint8)
+    red[..., 2] = 200
+    out = engine.modify(red, key).astype(float).mean((0, 1, 2))
+    assert out[2] > out[0] + 100
+
+
+def test_corrupt_model_is_refused_by_name(tmp_path):
+    shutil.copytree(SHIPPED_MODEL, tmp_path / "m")
+    path = tmp_path / "m" / "decoder.onnx"
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"decoder\.onnx.*sha256"):
+        OnnxEngine(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "card", ["", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "sha256": {"decoder": 3}}']
+)
+def test_broken_card_is_refused(tmp_path, card):
+    shutil.copytree(SHIPPED_MODEL, tmp_path / "m")
+    (tmp_path / "m" / "card.json").write_text(card)
+    with pytest.raises(ModelError, match="card.json"):
+        OnnxEngine(tmp_path / "m")
+
+
+def test_missing_folder_and_unknown_provider():
+    with pytest.raises(ModelError, match="takes a folder with"):
+        OnnxEngine(SHIPPED_MODEL / "nowhere")
+    with pytest.raises(ModelError, match="NoSuchProvider"):
+        OnnxEngine(providers=["NoSuchProvider"])
+
+
+def test_card_tells_opset_and_terms():
+    card = json.loads((SHIPPED_MODEL / "card.json").read_text())
+    assert card["opset"] >= 17 and "CelebA" in card["terms"]

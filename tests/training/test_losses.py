@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from training import losses
+
+
+def test_appearance_is_mean_absolute_difference():
+    a, b = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5)
+    assert losses.appearance(a, b) == pytest.approx(0.5)
+
+
+def test_attribute_classification_counts_only_what_is_asked():
+    logits = torch.tensor([[4.0, -4.0, 9.0]])
+    asked = losses.attribute_classification(logits, torch.tensor([[1.0, 0.0, 0.0]]))
+    assert asked < 0.05
+    assert losses.attribute_classification(logits, torch.tensor([[-1.0, 0.0, 0.0]])) > 3.9
+    assert losses.attribute_classification(logits, torch.zeros(1, 3)) == 0
+
+
+def test_feature_dissimilarity_is_zero_for_different_people():
+    a = torch.eye(4)[:1]
+    assert losses.feature_dissimilarity(a, torch.eye(4)[1:2]) == 0
+    assert losses.feature_dissimilarity(a, a) == pytest.approx(1.0)
+
+
+def test_push_is_zero_beyond_the_margin():
+    a, b = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])
+    assert losses.push_away(a, b, 1.4) == 0
+    assert losses.push_away(a, a, 1.4) == pytest.approx(1.4, abs=1e-2)
+
+
+def test_adversarial_identity_prefers_the_right_identity():
+    logits = torch.tensor([[5.0, 0.0]])
+    right = losses.adversarial_identity(logits, torch.tensor([0]))
+    assert right < losses.adversarial_identity(logits, torch.tensor([1]))
+
+
+def test_keep_outside_ignores_the_face():
+    x = torch.zeros(1, 3, 128, 128)
+    inside, outside = x.clone(), x.clone()
+    inside[:, :, 70:95, 52:76] = 1
+    outside[:, :, :25] = 1
+    assert losses.keep_outside(inside, x) < 0.1 * losses.keep_outside(outside, x)
+
+
+def test_hinge_losses_pull_in_opposite_directions():
+    scores = [torch.tensor([2.0]), torch.tensor([3.0])]
+    assert losses.hinge_generator(scores) == -5
+    assert losses.hinge_discriminator(scores, [-s for s in scores]) == 0
+    assert losses.hinge_discriminator([-s for s in scores], scores) > 0
+
+
+def test_chroma_ignores_luminance():
+    x = torch.rand(2, 3, 128, 128)
+    assert losses.chroma(x + 0.2, x) < 1e-6
+    tinted = x.clone()
+    tinted[:, 0] += 0.2
+    assert losses.chroma(tinted, x) > 0.05
