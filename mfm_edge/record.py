@@ -51,6 +51,19 @@ class RecordHeader:
     height: int
     frame_rate: float | None = None
 
+    def to_text(self) -> str:
+        """The header as one line of JSON: the sidecar's first, and a tag in the video in case the sidecar gets lost."""
+        return json.dumps(_header_to_json(self), separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_text(cls, text: str) -> RecordHeader:
+        """The inverse of `to_text`. Raises RecordError for anything else."""
+        try:
+            content = json.loads(text[:MAX_LINE_BYTES], parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            content = None
+        return _header_from_json(content)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameRecord:
@@ -76,7 +89,7 @@ class RecordWriter:
             self._file = self.path.open("w", encoding="ascii", newline="\n")
         except OSError as error:
             raise RecordError(f"record {self.path}: cannot be written ({error.strerror})") from None
-        self._write_line(_header_to_json(header))
+        self._write_line(header.to_text())
 
     def write(self, frame: FrameRecord) -> None:
         """Appends one frame."""
@@ -84,7 +97,7 @@ class RecordWriter:
             raise ArgumentError(f"FrameRecord.index: got {frame.index}, takes {self._next_index}, the next in order")
         if len(frame.faces) > MAX_FACES:
             raise ArgumentError(f"FrameRecord.faces: got {len(frame.faces)} faces, takes at most {MAX_FACES}")
-        self._write_line(_frame_to_json(frame))
+        self._write_line(json.dumps(_frame_to_json(frame), separators=(",", ":"), allow_nan=False))
         self._next_index += 1
 
     def close(self) -> None:
@@ -102,9 +115,9 @@ class RecordWriter:
     ) -> None:
         self.close()
 
-    def _write_line(self, content: dict[str, Any]) -> None:
+    def _write_line(self, line: str) -> None:
         try:
-            self._file.write(json.dumps(content, separators=(",", ":"), allow_nan=False) + "\n")
+            self._file.write(line + "\n")
             self._file.flush()
         except OSError as error:
             raise RecordError(f"record {self.path}: cannot be written ({error.strerror})") from None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,6 +45,7 @@ class LiveSource:
     frame_count: int | None = None
     audio: Path | None = None
     pixel_aspect = Fraction(1)
+    metadata: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, grabber: Grabber, *, stall_seconds: float = STALL_SECONDS) -> None:
         if not stall_seconds > 0:

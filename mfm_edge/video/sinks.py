@@ -33,7 +33,7 @@ class FileSink:
     crf: 0 (lossless) to 51; 18 and not x264's usual 23, because the surrogate face carries what restoring needs: what
     the codec drops is missing in the restored face.
     audio_from: a file whose first audio stream is copied as it is.
-    pixel_aspect: width over height of one pixel.
+    pixel_aspect: width over height of one pixel. comment: a text kept in the file's own tags.
 
     Every frame is a fragment of its own, flushed at once: a killed process loses at most the frame at hand. `close`
     turns the fragments into an ordinary file. H.264 takes even sizes only: odd ones get one repeated row or column.
@@ -51,6 +51,7 @@ class FileSink:
         crf: int = 18,
         audio_from: Path | None = None,
         pixel_aspect: Fraction = Fraction(1),
+        comment: str | None = None,
     ) -> None:
         import av
 
@@ -68,6 +69,8 @@ class FileSink:
             self._container = av.open(str(self.path), "w", options=self._container_options())
         except (av.error.FFmpegError, OSError) as error:
             raise self._error(error) from None
+        if comment is not None:
+            self._container.metadata["comment"] = comment
         self._stream = self._add_stream(crf, frame_rate, pixel_aspect)
         self._audio = self._add_audio(audio_from)
         try:

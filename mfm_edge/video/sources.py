@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -44,7 +44,7 @@ class Source(Protocol):
     name: for messages, without credentials. size: (width, height) px. frame_rate: frames a second or None. frame_count:
     expected number or None. live: whether frames are dropped when the reader is slow. pixel_aspect: width over height
     of one pixel. audio: the file whose sound belongs to the frames, or None. dropped: frames that nobody took in time.
-    corrupt: packets that could not be decoded and were left out.
+    corrupt: packets that could not be decoded and were left out. metadata: the file's own tags, such as "comment".
 
     Iterating raises SourceError when the source breaks, after the last frame that could be read.
     """
@@ -75,6 +75,9 @@ class Source(Protocol):
 
     @property
     def corrupt(self) -> int: ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]: ...
 
     def __iter__(self) -> Iterator[VideoFrame]: ...
 
@@ -128,6 +131,7 @@ class FileSource:
         self._stream = video_stream(self._container, self.name)
         self.audio = where if isinstance(where, Path) and self._container.streams.audio else None
         self.corrupt = 0
+        self.metadata: Mapping[str, str] = {key.lower(): value for key, value in self._container.metadata.items()}
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.frame_rate = float(rate) if rate else None
         self.frame_count = self._stream.frames or None

@@ -1,0 +1,250 @@
+"""A whole video through the runtime: source -> anonymise or restore -> file, sidecar, window."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfm_edge.errors import ArgumentError, RecordError
+from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors
+from mfm_edge.record import FrameRecord, RecordHeader, RecordReader, RecordWriter
+from mfm_edge.runtime import MfmRuntime
+from mfm_edge.types import MIN_FRAME_SIDE, FaceRecord, Treatment
+from mfm_edge.video import FileSink, Preview, Source, VideoFrame
+
+__all__ = ["Monitor", "Summary", "anonymize_video", "restore_video"]
+
+_SAME_TIME = 0.003
+"""s by which the time in a file may differ from that in its sidecar: Matroska counts in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitor:
+    """What is told while a video is processed, and asked whether to stop. Called after every frame."""
+
+    progress: Callable[[], object] = lambda: None
+    stop: Callable[[], bool] = lambda: False
+    preview: Preview | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Summary:
+    """What was done.
+
+    faces: faces in all frames together; covered: those pixelated instead of replaced; incidents: see Protected.
+    detected_again: restored frames without a record of their own. seconds: wall clock from the first frame to the
+    closed file. notices: what could not be done as asked. stopped: whether the user ended it.
+    """
+
+    frames: int = 0
+    faces: int = 0
+    covered: int = 0
+    incidents: int = 0
+    detected_again: int = 0
+    seconds: float = 0.0
+    notices: tuple[str, ...] = ()
+    stopped: bool = False
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.frames / self.seconds if self.seconds > 0 else 0.0
+
+
+def anonymize_video(
+    runtime: MfmRuntime,
+    source: Source,
+    factors: Factors,
+    *,
+    output: Path | None,
+    sidecar: Path | None,
+    crf: int = 18,
+    monitor: Monitor | None = None,
+) -> Summary:
+    """Anonymises a source to its end into `output` (audio copied) and writes `sidecar`; None leaves either out.
+
+    A random salt is drawn and kept in the sidecar and in the video's own comment tag. Raises SourceError when the
+    source breaks and RecordError or SourceError when a file cannot be written; what was written before is complete.
+    """
+    _check_size(source)
+    summary = Summary()
+    with ExitStack() as opened:
+        stream = opened.enter_context(runtime.open_stream(factors))
+        width, height = source.size
+        header = RecordHeader(
+            salt=stream.salt,
+            key_derivation=stream.key_derivation,
+            model_id=runtime.model_id,
+            width=width,
+            height=height,
+            frame_rate=source.frame_rate,
+        )
+        record = None if sidecar is None else opened.enter_context(RecordWriter(sidecar, header))
+
+        def convert(frame: VideoFrame) -> NDArray[np.uint8]:
+            protected = stream.anonymize(frame.image)
+            _count(summary, protected.faces)
+            summary.incidents += protected.incidents
+            if record is not None:  # before the picture: whatever is in the video can be restored
+                record.write(
+                    FrameRecord(
+                        index=summary.frames, time=frame.time, faces=protected.faces, incidents=protected.incidents
+                    )
+                )
+            return protected.frame
+
+        _run(source, convert, summary, output, crf, header.to_text(), monitor or Monitor())
+    return summary
+
+
+def restore_video(
+    runtime: MfmRuntime,
+    source: Source,
+    factors: Factors,
+    *,
+    output: Path | None,
+    sidecar: Path | None,
+    crf: int = 18,
+    monitor: Monitor | None = None,
+) -> Summary:
+    """Restores an anonymised source to its end into `output` (audio copied).
+
+    sidecar: gives the salt and where each face is. Without one (None) the salt comes from the video's own comment tag,
+    or is the one of single pictures, and faces are detected again, less exactly; a frame that has no record is treated
+    so too, and counted. Raises RecordError for a sidecar that is broken or of another model, and as anonymize_video.
+    """
+    _check_size(source)
+    summary = Summary()
+    with ExitStack() as opened:
+        reader = None
+        if sidecar is not None:
+            reader = opened.enter_context(RecordReader(sidecar, model_id=runtime.model_id))
+            header: RecordHeader | None = reader.header
+        else:
+            header = _header_in(source, runtime)
+        salt = IMAGE_SALT if header is None else header.salt
+        key_derivation = DEFAULT_KEY_DERIVATION if header is None else header.key_derivation
+        stream = opened.enter_context(runtime.open_stream(factors, salt=salt, key_derivation=key_derivation))
+        if reader is not None and not _fits(reader.header, source):
+            summary.notices += ("the video is not as its sidecar describes it (scaled, cut or live): "
+                                "faces are detected again, less exactly",)  # fmt: skip
+            reader = None
+        matcher = None if reader is None else _Matcher(reader)
+
+        def convert(frame: VideoFrame) -> NDArray[np.uint8]:
+            faces = None if matcher is None else matcher.faces_at(frame.time)
+            summary.detected_again += faces is None
+            restored = stream.restore(frame.image, faces)
+            _count(summary, restored.faces)
+            return restored.frame
+
+        _run(source, convert, summary, output, crf, None, monitor or Monitor())
+        if reader is not None and reader.truncated:
+            summary.notices += ("the sidecar's last line was cut off: that frame's faces were detected again",)
+    return summary
+
+
+class _Matcher:
+    """Finds each frame's record by its time, counted from the first frame: frames may be missing on either side."""
+
+    def __init__(self, records: RecordReader) -> None:
+        self._records = records
+        self._next = next(records, None)
+        self._first = None if self._next is None else self._next.time
+        self._offset: float | None = None
+        self._index = -1
+
+    def faces_at(self, seconds: float) -> tuple[FaceRecord, ...] | None:
+        """The records of the frame shown at `seconds`, None where the sidecar has none."""
+        self._index += 1
+        if self._first is None:  # a sidecar without times: frames count
+            found, self._next = self._next, next(self._records, None)
+            return None if found is None else found.faces
+        if self._offset is None:
+            self._offset = seconds - self._first
+        wanted = seconds - self._offset
+        while self._next is not None and (self._next.time is None or self._next.time < wanted - _SAME_TIME):
+            self._next = next(self._records, None)
+        if self._next is None or self._next.time is None or self._next.time > wanted + _SAME_TIME:
+            return None
+        found, self._next = self._next, next(self._records, None)
+        return found.faces
+
+
+def _run(
+    source: Source,
+    convert: Callable[[VideoFrame], NDArray[np.uint8]],
+    summary: Summary,
+    output: Path | None,
+    crf: int,
+    comment: str | None,
+    monitor: Monitor,
+) -> None:
+    started = time.perf_counter()
+    with ExitStack() as opened:
+        sink = None
+        if output is not None:
+            sink = opened.enter_context(
+                FileSink(
+                    output,
+                    size=source.size,
+                    frame_rate=source.frame_rate,
+                    crf=crf,
+                    audio_from=source.audio,
+                    pixel_aspect=source.pixel_aspect,
+                    comment=comment,
+                )
+            )
+        for frame in source:
+            image = convert(frame)
+            if sink is not None:
+                sink.write(image, frame.time)
+            summary.frames += 1
+            monitor.progress()
+            window_closed = monitor.preview is not None and not monitor.preview.show(image)
+            if window_closed or monitor.stop():
+                summary.stopped = True
+                break
+        if sink is not None:
+            if not summary.stopped:
+                sink.finish_audio()
+            sink.close()
+            summary.notices += tuple(sink.notices)
+    summary.seconds = time.perf_counter() - started
+
+
+def _check_size(source: Source) -> None:
+    if min(source.size) < MIN_FRAME_SIDE:
+        width, height = source.size
+        raise ArgumentError(
+            f"source {source.name}: got frames of {width}x{height} px, takes both sides >= {MIN_FRAME_SIDE}"
+        )
+
+
+def _count(summary: Summary, faces: tuple[FaceRecord, ...]) -> None:
+    summary.faces += len(faces)
+    summary.covered += sum(face.treatment is Treatment.COVERED for face in faces)
+
+
+def _header_in(source: Source, runtime: MfmRuntime) -> RecordHeader | None:
+    """The header that anonymize_video left in the video's comment tag, if any."""
+    try:
+        header = RecordHeader.from_text(source.metadata.get("comment", ""))
+    except RecordError:
+        return None  # any other comment
+    if header.model_id != runtime.model_id:
+        raise RecordError(
+            f"{source.name}: got a video protected by model {header.model_id}, takes model {runtime.model_id}, the one "
+            "loaded; restore with the model that protected it"
+        )
+    return header
+
+
+def _fits(header: RecordHeader, source: Source) -> bool:
+    even = (header.width + header.width % 2, header.height + header.height % 2)
+    return not source.live and source.size in (even, (header.width, header.height))
