@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.align import align, estimate_transform, extract
+from mfm_edge.align import align, extract
 from mfm_edge.detect import Detector, YuNetDetector
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
@@ -19,7 +19,7 @@ from mfm_edge.guard import cover_face, cover_frame, trusts
 from mfm_edge.paste import paste
 from mfm_edge.style import StyleKey, expand
 from mfm_edge.track import Tracker
-from mfm_edge.types import Face, FaceRecord, Protected, Restored, Treatment, check_frame
+from mfm_edge.types import CROP_SIZE, Face, FaceRecord, Protected, Restored, Treatment, check_frame
 
 __all__ = ["MfmRuntime", "MfmStream"]
 
@@ -109,7 +109,7 @@ class MfmRuntime:
         for face, cut, track in zip(faces, aligned, names, strict=True):
             if cut is None:
                 cover_face(out, face)
-                matrix, treatment = estimate_transform(face.landmarks), Treatment.COVERED
+                matrix, treatment = _box_matrix(face), Treatment.COVERED
             else:
                 paste(out, next(surrogates), cut.matrix)
                 matrix, treatment = cut.matrix, Treatment.SURROGATE
@@ -191,6 +191,13 @@ class MfmStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _box_matrix(face: Face) -> NDArray[np.float64]:
+    """Frame px -> crop px from the box alone: landmarks that were not trusted may span no face at all."""
+    x0, y0, x1, y1 = (float(value) for value in face.box)
+    scale = CROP_SIZE / max(x1 - x0, y1 - y0, 1.0)
+    return np.array([[scale, 0, -scale * x0], [0, scale, -scale * y0]])
 
 
 def _checked(factors: Factors) -> Factors:
