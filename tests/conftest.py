@@ -1,10 +1,11 @@
-"""Small videos made on the spot, and network streams on the loopback interface."""
+"""Small videos made on the spot, network streams on the loopback interface, and a runtime without a network."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +15,9 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from mfm_edge.factors import DEFAULT_KEY_DERIVATION, Factors, KeyDerivation
+from mfm_edge.types import FaceRecord, Protected, Restored
 
 
 def picture(index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -102,3 +106,56 @@ def mjpeg_server() -> Iterator[Callable[..., str]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+class FakeStream:
+    """Anonymising inverts the frame, restoring with the same factors and salt inverts it back; one face a frame."""
+
+    def __init__(self, runtime: FakeRuntime, factors: Factors, salt: bytes, key_derivation: KeyDerivation) -> None:
+        self.runtime, self.factors, self.salt, self.key_derivation = runtime, factors, salt, key_derivation
+
+    def anonymize(self, frame: NDArray[np.uint8]) -> Protected:
+        self.runtime.count += 1
+        self.runtime.locked[self.salt] = self.factors
+        if self.runtime.after_frame is not None:
+            self.runtime.after_frame(self.runtime.count)
+        face = FaceRecord(matrix=[[1, 0, self.runtime.count], [0, 1, 0]], box=[0, 0, 9, 9], score=0.9, track=0)
+        return Protected(255 - frame, (face,))
+
+    def restore(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord] | None = None) -> Restored:
+        self.runtime.restored_from.append(None if faces is None else int(faces[0].matrix[0, 2]))
+        right = self.runtime.locked.get(self.salt) == self.factors
+        return Restored(255 - frame if right else frame, tuple(faces or ()))
+
+    def __enter__(self) -> FakeStream:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        return
+
+
+class FakeRuntime:
+    """Stands in for MfmRuntime where the network does not matter. `after_frame` is called with the frame's number."""
+
+    model_id = "fake-model"
+    provider = "none"
+
+    def __init__(self, **_options: object) -> None:
+        self.count = 0
+        self.locked: dict[bytes, Factors] = {}
+        self.restored_from: list[int | None] = []
+        self.after_frame: Callable[[int], None] | None = None
+
+    def open_stream(
+        self,
+        factors: Factors,
+        *,
+        salt: bytes | None = None,
+        key_derivation: KeyDerivation = DEFAULT_KEY_DERIVATION,
+    ) -> FakeStream:
+        return FakeStream(self, factors, os.urandom(16) if salt is None else salt, key_derivation)
+
+
+@pytest.fixture
+def fake_runtime() -> FakeRuntime:
+    return FakeRuntime()
