@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+import types
 from pathlib import Path
 
 import cv2
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from mfm_edge.align import TEMPLATE
-from mfm_edge.detect import YuNetDetector
+from mfm_edge.detect import InsightFaceDetector, MtcnnDetector, YuNetDetector
 from mfm_edge.detect import yunet as yunet_module
 from mfm_edge.detect.boxes import overlaps, suppress
 from mfm_edge.detect.yunet import SHIPPED_YUNET
@@ -162,3 +164,78 @@ def test_landmarks_of_a_crop_lie_on_the_template(detector: YuNetDetector) -> Non
     again = detector.detect(crop)
     assert len(again) == 1
     assert np.abs(again[0].landmarks - TEMPLATE).mean() < 3
+
+
+@pytest.fixture(scope="module")
+def mtcnn() -> MtcnnDetector:
+    return MtcnnDetector(min_face=40, threads=1)
+
+
+@pytest.mark.parametrize(
+    "name", ["face-detection__obama.jpg", "face__two_people.jpg", "insightface__view.jpg", "insightface__t1.jpg"]
+)
+def test_mtcnn_agrees_with_yunet(detector: YuNetDetector, mtcnn: MtcnnDetector, name: str) -> None:
+    image = photo(name)
+    expected, faces = detector.detect(image), mtcnn.detect(image)
+    assert len(faces) == len(expected)
+    for face in expected:
+        nearest = min(np.abs(other.landmarks - face.landmarks).mean() for other in faces)
+        assert nearest < 0.08 * (face.box[2] - face.box[0])
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (65, 301)])
+def test_mtcnn_takes_any_frame(mtcnn: MtcnnDetector, shape: tuple[int, int]) -> None:
+    assert mtcnn.detect(np.full((*shape, 3), 128, np.uint8)) == ()
+    with pytest.raises(ArgumentError, match="min_face: got"):
+        MtcnnDetector(min_face=5)
+    with pytest.raises(FrameError, match="frame: got"):
+        mtcnn.detect(np.zeros((64, 64), np.uint8))
+
+
+class StandInModel:
+    """What insightface's get_model gives for a detection model."""
+
+    taskname = "detection"
+
+    def prepare(self, ctx_id: int, **options: object) -> None:
+        self.options = options
+
+    def detect(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        boxes = np.array([[1, 2, 30, 40, 0.6], [50, 50, 90, 99, 0.9]], np.float32)
+        return boxes, np.tile(TEMPLATE.astype(np.float32), (2, 1, 1))
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, model: object) -> None:
+    package, zoo = types.ModuleType("insightface"), types.ModuleType("insightface.model_zoo")
+    zoo.get_model = lambda *_args, **_options: model  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "insightface", package)
+    monkeypatch.setitem(sys.modules, "insightface.model_zoo", zoo)
+
+
+def test_insightface_models_follow_the_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "det_10g.onnx"
+    path.write_bytes(b"")
+    model = StandInModel()
+    stand_in(monkeypatch, model)
+    faces = InsightFaceDetector(path, score=0.55, side=320).detect(np.zeros((100, 100, 3), np.uint8))
+    assert model.options == {"input_size": (320, 320), "det_thresh": 0.55}
+    assert [round(face.score, 2) for face in faces] == [0.9, 0.6]
+    np.testing.assert_allclose(faces[0].box, [50, 50, 90, 99])
+
+
+def test_insightface_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "det_10g.onnx"
+    with pytest.raises(ModelError, match=r"model_file: got .*det_10g\.onnx"):
+        InsightFaceDetector(path)
+    path.write_bytes(b"")
+    with pytest.raises(ArgumentError, match="side: got 100"):
+        InsightFaceDetector(path, side=100)
+    monkeypatch.setitem(sys.modules, "insightface", None)
+    with pytest.raises(ModelError, match=r"pip install 'mfm-edge\[insightface\]'"):
+        InsightFaceDetector(path)
+    stand_in(monkeypatch, None)
+    with pytest.raises(ModelError, match="no known model"):
+        InsightFaceDetector(path)
+    stand_in(monkeypatch, types.SimpleNamespace(taskname="recognition"))
+    with pytest.raises(ModelError, match="for recognition"):
+        InsightFaceDetector(path)

@@ -7,10 +7,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mfm_edge.detect.insightface import InsightFaceDetector
+from mfm_edge.detect.mtcnn import MtcnnDetector
 from mfm_edge.detect.yunet import YuNetDetector
 from mfm_edge.types import Face
 
-__all__ = ["Detector", "YuNetDetector"]
+__all__ = ["Detector", "InsightFaceDetector", "MtcnnDetector", "YuNetDetector"]
 
 
 class Detector(Protocol):
