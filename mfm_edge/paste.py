@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from mfm_edge.align import check_matrix, frame_region, frame_scale, lanczos_lowpass
 from mfm_edge.errors import ArgumentError, FrameError
 from mfm_edge.native import NATIVE
-from mfm_edge.types import CROP_SIZE, check_frame
+from mfm_edge.types import CROP_SIZE, WINDOW, check_frame
 
 __all__ = ["FEATHER", "blend_layer_reference", "feather_mask", "paste"]
 
-FEATHER = 14
-"""Width of the mask's ramp at the crop's edge, crop px."""
+FEATHER = 2
+"""Width of the mask's ramp around the network's window, crop px."""
 
 _OVERSAMPLING = 2
 """The crop is brought to this many times its size by a Lanczos filter, then sampled bilinearly: nearly as sharp as a
@@ -25,18 +25,21 @@ Lanczos warp at the price of a bilinear one."""
 
 @lru_cache(maxsize=4)
 def feather_mask(feather: int = FEATHER) -> NDArray[np.float32]:
-    """(128, 128) float32, read-only: 0 on the crop's edge, 1 over the face, smooth (C1) in between, with round corners.
+    """(128, 128) float32, read-only: 1 in the window that the network computes, 0 from `feather` px outside it, smooth
+    (C1) in between. The ramp lies outside because there the crop equals the frame: blending costs no face.
 
-    feather: width of the ramp in crop px, 1..48. Raises ArgumentError for another.
+    feather: width of the ramp in crop px, 1 or 2 (the window ends 4 px above the crop's edge). Raises ArgumentError for
+    another.
     """
-    if not isinstance(feather, int) or not 1 <= feather <= 48:
-        raise ArgumentError(f"feather: got {feather!r}, takes a whole number of px from 1 to 48")
-    half = (CROP_SIZE - 1) / 2
-    radius = feather + 16.0
-    offset = abs(np.arange(CROP_SIZE) - half)
-    dx, dy = np.meshgrid(offset - (half - radius), offset - (half - radius))
-    outside = np.hypot(np.maximum(dx, 0), np.maximum(dy, 0)) + np.minimum(np.maximum(dx, dy), 0)
-    ramp = np.clip((radius - outside) / feather, 0, 1)  # 0 on the rounded rectangle, 1 from `feather` px inside it
+    top, left, side = WINDOW
+    # One px to spare: the mask is interpolated, and must be nothing on the crop's edge itself.
+    room = min(top, left, CROP_SIZE - top - side, CROP_SIZE - left - side) - 1
+    if not isinstance(feather, int) or not 1 <= feather < room:
+        raise ArgumentError(f"feather: got {feather!r}, takes a whole number of px from 1 to {room - 1}")
+    axis = np.arange(CROP_SIZE)
+    dy = np.maximum(np.maximum(top - axis, axis - (top + side - 1)), 0)
+    dx = np.maximum(np.maximum(left - axis, axis - (left + side - 1)), 0)
+    ramp = np.clip(1 - np.hypot(*np.meshgrid(dx, dy)) / (feather + 1), 0, 1)
     mask = (ramp * ramp * (3 - 2 * ramp)).astype(np.float32)
     mask.setflags(write=False)
     return mask

@@ -23,12 +23,16 @@ __all__ = [
     "FaceRecord",
     "Protected",
     "Restored",
+    "WINDOW",
     "Treatment",
     "check_frame",
 ]
 
 CROP_SIZE = 128
 """Side of an aligned face crop, px."""
+
+WINDOW = (28, 16, 96)
+"""Top, left and side, crop px, of the window that the network computes. Outside it every crop stays as it was."""
 
 MIN_FRAME_SIDE = 64
 """Shortest side of a frame that the SDK accepts, px."""

@@ -16,6 +16,7 @@ from mfm_edge.align import extract, frame_region
 from mfm_edge.errors import ArgumentError, FrameError
 from mfm_edge.native import NATIVE
 from mfm_edge.paste import blend_layer_reference, feather_mask, paste
+from mfm_edge.types import WINDOW
 
 PHOTO = Path(__file__).parents[2] / "shared" / "data" / "photos" / "face-detection__obama.jpg"
 
@@ -95,24 +96,19 @@ def test_a_frame_side_view_is_left_alone_beyond_its_rows() -> None:
     assert tall[100:300].any()
 
 
-@pytest.mark.parametrize("feather", [1, 8, 14, 48])
-def test_mask_is_zero_on_the_edge_one_over_the_face_and_smooth(feather: int) -> None:
+@pytest.mark.parametrize("feather", [1, 2])
+def test_mask_is_one_in_the_window_zero_beyond_the_ramp_and_smooth(feather: int) -> None:
     mask = feather_mask(feather)
     edge = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     assert (edge == 0).all()
-    assert mask.min() == 0
-    assert mask.max() == 1
-    assert (mask == mask[::-1]).all()
-    assert (mask == mask.T).all()
-    assert abs(np.diff(mask, axis=0)).max() <= 1.6 / feather
-    if feather <= 14:
-        assert (mask[33:113, 33:95] == 1).all()  # from above the brows to below the lips, eye to eye
+    top, left, side = WINDOW
+    assert (mask[top : top + side, left : left + side] == 1).all()
+    beyond = mask.copy()
+    beyond[top - feather : top + side + feather, left - feather : left + side + feather] = 0
+    assert not beyond.any()
+    assert abs(np.diff(mask, axis=0)).max() <= 1.6 / (feather + 1)
     with pytest.raises(ValueError, match="read-only"):
         mask[0, 0] = 1
-
-
-def test_large_faces_stay_one_on_more_than_half_of_the_crop() -> None:
-    assert (feather_mask() == 1).mean() > 0.55
 
 
 # The crop that comes back after pasting and extracting it again, PSNR in dB where the mask is 1, measured on a photo at
@@ -134,8 +130,7 @@ def test_extracting_what_was_pasted_gives_the_crop_back(scale: float) -> None:
         matrix = similarity(scale, rng.uniform(-20, 20), tuple(side / 2 + rng.uniform(-1, 1, 2)))
         frame = rng.integers(0, 256, (side, side, 3), np.uint8)
         paste(frame, crop, matrix)
-        face = feather_mask() == 1
-        face[:17] = face[-17:] = face[:, :17] = face[:, -17:] = False
+        face = cv2.erode((feather_mask() == 1).astype(np.uint8), np.ones((9, 9))) > 0
         error = extract(frame, matrix)[face].astype(float) - crop[face]
         results.append(10 * np.log10(255**2 / np.mean(error**2)))
     assert np.mean(results) > ROUND_TRIP[scale], f"{np.mean(results):.1f} dB"

@@ -13,12 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mfm_edge.style import PLANE, STYLE_SIZE, signature_cells
+from mfm_edge.types import WINDOW
 from training.style_space import StyleSpace, thumbnail
 
 __all__ = ["ContentEncoder", "Decoder", "Modifier", "StyleEncoder", "repeat_add"]
 
 LATENT_CHANNELS = 256
-TOP, LEFT, SIDE = 28, 16, 96  # the window that is computed, px; multiples of a latent cell (4 px)
+TOP, LEFT, SIDE = WINDOW  # multiples of a latent cell (4 px)
 RAMP = 8  # px over which the change fades to nothing at the window's border
 
 
