@@ -2,9 +2,41 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace mfm {
 namespace {
+
+// Four channels, one vector register. Plain C++ where the compiler has no vector extension.
+#if defined(__GNUC__) || defined(__clang__)
+using Vec = float __attribute__((vector_size(16)));
+inline Vec splat(float value) noexcept { return Vec{value, value, value, value}; }
+#else
+struct Vec {
+    float lane[4];
+    float operator[](int i) const noexcept { return lane[i]; }
+};
+inline Vec splat(float value) noexcept { return {{value, value, value, value}}; }
+inline Vec operator+(Vec a, Vec b) noexcept {
+    return {{a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]}};
+}
+inline Vec operator-(Vec a, Vec b) noexcept {
+    return {{a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3]}};
+}
+inline Vec operator*(Vec a, Vec b) noexcept {
+    return {{a[0] * b[0], a[1] * b[1], a[2] * b[2], a[3] * b[3]}};
+}
+#endif
+
+inline Vec load(const float* from) noexcept {
+    Vec value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+inline std::uint8_t to_byte(float value) noexcept {
+    return static_cast<std::uint8_t>(static_cast<int>(std::min(std::max(value + 0.5f, 0.0f), 255.0f)));
+}
 
 struct Span {
     double low, high;
@@ -50,18 +82,12 @@ void blend_layer(std::uint8_t* frame, std::size_t height, std::size_t width, con
             const float fv = static_cast<float>(v - static_cast<double>(iv));
             const float* top = layer + static_cast<std::size_t>(iv) * pitch + static_cast<std::size_t>(iu) * 4;
             const float* bottom = top + pitch;
-            float sample[4];
-            for (int c = 0; c < 4; ++c) {  // four channels: one vector register
-                const float left = top[c] + fv * (bottom[c] - top[c]);
-                const float right = top[c + 4] + fv * (bottom[c + 4] - top[c + 4]);
-                sample[c] = left + fu * (right - left);
-            }
-            const float weight = sample[3];
-            for (int c = 0; c < 3; ++c) {
-                const float old = static_cast<float>(pixel[c]);
-                const float value = old + weight * (sample[c] - old) + 0.5f;
-                pixel[c] = static_cast<std::uint8_t>(static_cast<int>(std::min(std::max(value, 0.0f), 255.0f)));
-            }
+            const Vec left = load(top) + splat(fv) * (load(bottom) - load(top));
+            const Vec right = load(top + 4) + splat(fv) * (load(bottom + 4) - load(top + 4));
+            const Vec sample = left + splat(fu) * (right - left);
+            const Vec old{static_cast<float>(pixel[0]), static_cast<float>(pixel[1]), static_cast<float>(pixel[2]), 0.0f};
+            const Vec value = old + splat(sample[3]) * (sample - old);
+            for (int c = 0; c < 3; ++c) pixel[c] = to_byte(value[c]);
         }
     }
 }

@@ -87,7 +87,7 @@ def extract(frame: NDArray[np.uint8], matrix: ArrayLike) -> NDArray[np.uint8]:
     very large ones are halved (or more) by area averaging first.
 
     This is the counterpart of `mfm_edge.paste.paste`: extracting what was pasted gives the crop back with about 30 dB
-    PSNR at half the crop's size, 36 dB at three quarters and 42 dB or more from the crop's size up (the test measures
+    PSNR at half the crop's size, 36 dB at three quarters and 41 dB or more from the crop's size up (the test measures
     it; bilinear both ways gave 30, 34 and 36 dB, and aliased).
 
     Raises FrameError for a frame of another kind, ArgumentError for a matrix that is not an invertible (2, 3).
