@@ -1,0 +1,100 @@
+"""The loop on real faces: a few steps, killed and resumed. Needs the data and the recogniser that are handed over."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training.config import Config
+from training.data import load_faces, to_tensor
+from training.phase2 import Trainer
+from training.recogniser import Recogniser
+from training.targets import TargetFinder
+from training.train import run_phase1, run_phase2
+
+SHARED = Path(__file__).parents[3] / "shared"
+pytestmark = pytest.mark.skipif(not (SHARED / "data" / "celeba").is_dir(), reason="needs ../shared/data/celeba")
+CONFIG = Config(batch=4, phase1_steps=2, sample_every=2, anonymise_steps=1, restore_ramp=1)
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return load_faces(SHARED / "data" / "celeba", "train", limit=240)
+
+
+@pytest.fixture(scope="module")
+def recogniser():
+    return Recogniser(SHARED / "models")
+
+
+def test_crops_match_their_labels_and_the_template(faces):
+    assert faces.crops.shape == (240, 128, 128, 3) and faces.attributes.shape == (240, 17)
+    median = np.median(faces.landmarks, 0)
+    np.testing.assert_allclose(median[0], (49.7, 66.3), atol=2)
+    blond, black = faces.attributes[:, 1], faces.attributes[:, 0]
+    hair = faces.crops[:, 8:24, 40:88].mean((1, 2, 3))
+    assert hair[blond].mean() > hair[black].mean() + 10
+
+
+def test_targets_are_other_people_in_a_similar_pose(faces):
+    finder = TargetFinder(faces, candidates=200)
+    index = np.arange(40)
+    found = finder.find(index, np.random.default_rng(0))
+    assert (faces.identities[found] != faces.identities[index]).all()
+    nose = faces.landmarks[:, 2, 0]
+    random = np.random.default_rng(1).integers(0, 240, 40)
+    assert np.abs(nose[found] - nose[index]).mean() < np.abs(nose[random] - nose[index]).mean()
+
+
+def test_steps_learn_are_saved_and_resumed(faces, recogniser, tmp_path):
+    torch.manual_seed(0)
+    space, classifier = run_phase1(faces, tmp_path, CONFIG)
+    trainer = Trainer(faces, space, classifier, recogniser, CONFIG)
+    before = trainer.modifier.decoder.out.weight.detach().clone()
+    values = [trainer.step() for _ in range(3)]  # the first only anonymises, the others also restore
+    assert "b_restored" not in values[0] and {"b_restored", "rec", "feat"} <= values[2].keys()
+    assert all(np.isfinite(list(v.values())).all() for v in values)
+    assert not torch.equal(before, trainer.modifier.decoder.out.weight)
+
+    torch.save(trainer.state(), tmp_path / "checkpoint.pt")
+    again, _ = run_phase1(faces, tmp_path, CONFIG)
+    np.testing.assert_array_equal(again.analysis, space.analysis)
+    resumed = Trainer(faces, space, classifier, recogniser, CONFIG)
+    run_phase2(resumed, faces.take(slice(0, 3)), tmp_path, deadline=time.monotonic() + 4)
+    assert resumed.steps > 3
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=False)
+    assert saved["steps"] == resumed.steps
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert all(row["step"] > 3 for row in rows)
+    assert list(tmp_path.glob("sample-*.png")) and not list(tmp_path.glob("*.partial"))
+
+
+def test_resuming_goes_on_exactly_where_it_stopped(faces, recogniser, tmp_path):
+    space, classifier = run_phase1(faces, tmp_path, CONFIG)
+    one = Trainer(faces, space, classifier, recogniser, CONFIG)
+    one.step()
+    state = {k: v for k, v in torch.load(_save(one, tmp_path), weights_only=False).items()}
+    expected = one.step()
+    other = Trainer(faces, space, classifier, recogniser, CONFIG)
+    other.load_state(state)
+    found = other.step()
+    assert found["distance_y_x"] == pytest.approx(expected["distance_y_x"], rel=1e-3)
+
+
+def _save(trainer: Trainer, folder: Path) -> Path:
+    torch.save(trainer.state(), folder / "state.pt")
+    return folder / "state.pt"
+
+
+def test_the_recogniser_tells_people_apart_at_the_chip_size_used(faces, recogniser):
+    """The push's margin rests on this: different people lie about 1.4 apart, one person under jitter well below."""
+    x = to_tensor(faces.crops[:40])
+    torch.manual_seed(0)
+    with torch.no_grad():
+        one, two = recogniser(x)[0], recogniser(x)[0]
+    different = (one - one.roll(7, 0)).norm(dim=1).mean()
+    same = (one - two).norm(dim=1).mean()
+    assert different > 1.2 and same < 0.6
