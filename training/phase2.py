@@ -116,23 +116,22 @@ class Trainer:
             reached = encoder.coordinates(sent)
             back = own + (keys.rotation.transpose(1, 2) @ (reached - turned)[:, :, None]).squeeze(2)
             restored = self.modifier.modify(sent, encoder.draw(back - reached, keys.restore))
-            half = n // 2
-            pick = torch.from_numpy(self.rng.permutation(n)[:half])
-            wrong_keys = random_keys(half, self.rng)
-            # Alternate: a wrong key on y, a second key on x (equation 4 wants both).
-            if self.steps % 2:
-                source = sent[pick]
-                signature = wrong_keys.restore
-            else:
-                source = x[pick]
-                signature = wrong_keys.anonymise
-            other = self.modifier(source, wrong_keys.rotation, signature)
             terms["b_restored"] = losses.appearance(restored, x) * ramp
-            terms["keep"] = terms["keep"] + losses.keep_outside(other, x[pick])
-            terms["chroma"] = terms["chroma"] + 0.5 * losses.chroma(other, x[pick])
-            shown += [other, restored[:half]]
+            pick = torch.from_numpy(self.rng.permutation(n)[: n // 2])
+            # In turn, because each costs a pass: a wrong key on y and a second key on x (equation 4 wants both), and
+            # the recogniser's view of the restored face.
+            turn = self.steps % 3
+            if turn < 2:
+                others = random_keys(len(pick), self.rng)
+                source, signature = (sent, others.restore) if turn else (x, others.anonymise)
+                other = self.modifier(source[pick], others.rotation, signature)
+                terms["keep"] = terms["keep"] + losses.keep_outside(other, x[pick])
+                terms["chroma"] = terms["chroma"] + 0.5 * losses.chroma(other, x[pick])
+                shown.append(other)
+            else:
+                shown.append(restored[pick])
         embeddings, features = self.recogniser(torch.cat(shown))
-        fake = torch.cat(shown[:2])
+        fake = y if restoring and turn == 2 else torch.cat(shown)
         fakes = len(fake)
         embedding_y = embeddings[:n]
         scores, feature_logits = self.heads([f[:fakes] for f in features])
@@ -144,10 +143,11 @@ class Trainer:
         terms["push"] = losses.push_away(embedding_y, embedding_x, config.margin)
         terms["pull"] = losses.swap([f[:swaps] for f in features], features_target, y[:swaps], real_target)
         if restoring:
-            embedding_other, embedding_restored = embeddings[n:fakes], embeddings[fakes:]
-            terms["push"] = terms["push"] + losses.push_away(embedding_other, embedding_x[pick], config.margin)
-            terms["feat"] = losses.feature_dissimilarity(embedding_other, embedding_y[pick])
-            terms["rec"] = losses.reconstruction(embedding_restored, embedding_x[: len(embedding_restored)]) * ramp
+            if turn < 2:
+                terms["push"] = terms["push"] + losses.push_away(embeddings[n:], embedding_x[pick], config.margin)
+                terms["feat"] = losses.feature_dissimilarity(embeddings[n:], embedding_y[pick])
+            else:
+                terms["rec"] = losses.reconstruction(embeddings[n:], embedding_x[pick]) * ramp
         if w.adv or w.domain_cls:
             _, attribute_logits = self.classifier(y)
             terms["domain_cls"] = losses.domain_classification(patch_logits[:n], attribute_logits)
@@ -181,7 +181,7 @@ class Trainer:
         log |= {"v": float(loss.detach()), "v_attributes": float(attribute_loss.detach())}
         log["distance_y_x"] = float(distance(embedding_y.detach(), embedding_x).mean())
         if restoring:
-            error = (restored.detach()[:half] - x[:half]).square().mean()
+            error = (restored.detach() - x).square().mean()
             log["psnr_restored"] = float(10 * torch.log10(4 / error))
         return log
 
