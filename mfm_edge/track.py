@@ -54,8 +54,9 @@ class OneEuro:
 class Tracker:
     """Follows faces from frame to frame.
 
-    hold: for how many frames a face that the detector no longer reports is predicted (constant velocity, slowing down)
-    and returned; 0 for none. min_cutoff, beta: of the One-Euro filter on landmarks and box corners, in face sizes.
+    hold: for how many frames at most a face that the detector no longer reports is predicted (constant velocity,
+    slowing down) and returned; 0 for none. Never for more frames than it was seen in, so that a false alarm passes
+    quickly. min_cutoff, beta: of the One-Euro filter on landmarks and box corners, in face sizes.
     cut: a frame that differs from the one before by more than this, mean absolute grey level 0..255, and resembles it
     little is another scene: every track ends there.
 
@@ -97,7 +98,11 @@ class Tracker:
             seen.append(track)
         matched = set(assigned.values())
         unseen = [track for index, track in enumerate(self._tracks) if index not in matched]
-        held = [track for track in unseen if track.missed <= self._hold and _still_there(track, seen, frame.shape)]
+        held = [
+            track
+            for track in unseen
+            if track.missed <= min(self._hold, track.seen) and _still_there(track, seen, frame.shape)
+        ]
         self._tracks = seen + held
         return tuple(TrackedFace(track.face, track.number, track.missed) for track in self._tracks)
 
@@ -122,6 +127,7 @@ class _Track:
         self.face = face
         self.number = number
         self.missed = 0
+        self.seen = 1
         self._smooth = smooth
         self._velocity = np.zeros(2)
         self._centre = _points(face).mean(0)
@@ -139,6 +145,7 @@ class _Track:
         self._velocity += 0.3 * (moved - self._velocity)
         self._centre = points.mean(0)
         self.missed = 0
+        self.seen += 1
         self._move(self._smooth(points, _size(face)), face.score)
 
     def _move(self, points: NDArray[np.float64], score: float) -> None:

@@ -18,12 +18,12 @@ from mfm_edge.errors import ArgumentError, FrameError
 __all__ = [
     "CROP_SIZE",
     "MIN_FRAME_SIDE",
+    "WINDOW",
     "AlignedFace",
     "Face",
     "FaceRecord",
     "Protected",
     "Restored",
-    "WINDOW",
     "Treatment",
     "check_frame",
 ]

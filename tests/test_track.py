@@ -149,3 +149,10 @@ def test_bad_arguments_are_named() -> None:
             Tracker(**options)
     with pytest.raises(FrameError, match="frame: got"):
         Tracker().update([], np.zeros((10, 10, 3), np.uint8))
+
+
+def test_a_face_seen_once_is_predicted_once() -> None:
+    tracker = Tracker(hold=8)
+    tracker.update([face_at(100, 100)], FRAME)
+    assert [item.missed for item in tracker.update([], FRAME)] == [1]
+    assert tracker.update([], FRAME) == ()
