@@ -13,7 +13,7 @@ __all__ = ["example_inputs", "split"]
 
 def split(network: Modifier) -> dict[str, nn.Module]:
     """The parts by name, ready to export."""
-    network = network.eval().to(memory_format=torch.contiguous_format)
+    network = network.eval()
     return {
         "content_encoder": network.content_encoder,
         "style_encoder": network.style_encoder,

@@ -77,7 +77,7 @@ def test_resuming_goes_on_exactly_where_it_stopped(faces, recogniser, tmp_path):
     space, classifier = run_phase1(faces, tmp_path, CONFIG)
     one = Trainer(faces, space, classifier, recogniser, CONFIG)
     one.step()
-    state = {k: v for k, v in torch.load(_save(one, tmp_path), weights_only=False).items()}
+    state = torch.load(_save(one, tmp_path), weights_only=False)
     expected = one.step()
     other = Trainer(faces, space, classifier, recogniser, CONFIG)
     other.load_state(state)
