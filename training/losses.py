@@ -16,7 +16,6 @@ __all__ = [
     "swap", "thumbnail_match",
 ]  # fmt: skip
 
-DIFFERENT = 0.63
 _MASK = torch.from_numpy(face_mask(128))[None, None]
 _MASK_PLANE = torch.from_numpy(face_mask(PLANE))[None, None]
 
@@ -39,10 +38,10 @@ def adversarial_identity(logits: Tensor, identities: Tensor) -> Tensor:
     return F.cross_entropy(logits, identities)
 
 
-def feature_dissimilarity(a: Tensor, b: Tensor) -> Tensor:
-    """One term of L_feat, equations 4a and 4b: max(0, cos(C_feat(a), C_feat(b))), the cosine counted from that of two
-    different people (0.63 at the chip size used), since this recogniser's embeddings are far from orthogonal."""
-    return F.relu(F.cosine_similarity(a, b) - DIFFERENT).mean() / (1 - DIFFERENT)
+def feature_dissimilarity(a: Tensor, b: Tensor, alike: Tensor) -> Tensor:
+    """One term of L_feat, equations 4a and 4b: max(0, cos(C_feat(a), C_feat(b))), the cosine counted from `alike`,
+    that of two different people, since this recogniser's embeddings are far from orthogonal."""
+    return F.relu(F.cosine_similarity(a, b) - alike).mean() / (1 - alike)
 
 
 def reconstruction(restored: Tensor, original: Tensor) -> Tensor:
@@ -55,9 +54,9 @@ def domain_classification(discriminator_logits: Tensor, extractor_logits: Tensor
     return (discriminator_logits - extractor_logits).abs().mean()
 
 
-def push_away(a: Tensor, b: Tensor, margin: float) -> Tensor:
-    """Hinge on the distance of embeddings (N,D): zero from `margin` on."""
-    return F.relu(margin - distance(a, b)).mean()
+def push_away(a: Tensor, b: Tensor, margin: float, apart: Tensor) -> Tensor:
+    """Hinge on the distance of embeddings (N,D) in units of `apart`, that of two different people."""
+    return F.relu(margin - distance(a, b) / apart).mean()
 
 
 def swap(features: list[Tensor], target_features: list[Tensor], face: Tensor, target: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,6 +62,14 @@ class Trainer:
         self.rng.bit_generator.state = state["rng"]
         torch.set_rng_state(state["torch_rng"])  # type: ignore[arg-type]
 
+    def start_from(self, networks: dict[str, Any]) -> None:
+        """Begin with the networks of a packed state (training.state) and fresh optimisers."""
+        self.modifier.load_state_dict(networks["modifier"])
+        self.average.load_state_dict(networks["modifier"])
+        self.patches.load_state_dict(networks["patches"])
+        self.heads.load_state_dict(networks["heads"])
+        self.steps = int(networks["steps"])
+
     def set_rates(self, factor: float) -> None:
         """Learning rates as a share of the config's, whatever a checkpoint brought along."""
         for optimiser, rate in (
@@ -93,9 +102,12 @@ class Trainer:
 
         # Some of the batch gets the thumbnail of a real other person, so that there is a photograph to learn from.
         swaps = int(n * config.swap_share)
+        self.recogniser.chip = int(self.rng.choice(config.chips))
         real_target = to_tensor(self.faces.crops[self.targets.find(index[:swaps], self.rng)])
         with torch.no_grad():
             embedding_x, features_x = self.recogniser(x)
+            apart = distance(embedding_x, embedding_x.roll(1, 0)).mean()
+            alike = F.cosine_similarity(embedding_x, embedding_x.roll(1, 0)).mean()
             _, features_target = self.recogniser(real_target, jitter=False)
             own = encoder.coordinates(x)
             turned = (keys.rotation @ own[:, :, None]).squeeze(2)
@@ -125,8 +137,8 @@ class Trainer:
                 others = random_keys(len(pick), self.rng)
                 source, signature = (sent, others.restore) if turn else (x, others.anonymise)
                 other = self.modifier(source[pick], others.rotation, signature)
-                terms["keep"] = terms["keep"] + losses.keep_outside(other, x[pick])
-                terms["chroma"] = terms["chroma"] + 0.5 * losses.chroma(other, x[pick])
+                terms["keep"] += losses.keep_outside(other, x[pick])
+                terms["chroma"] += 0.5 * losses.chroma(other, x[pick])
                 shown.append(other)
             else:
                 shown.append(restored[pick])
@@ -140,12 +152,12 @@ class Trainer:
         terms["attr_cls"] = losses.attribute_classification(
             feature_logits[:n], keys.attributes
         ) + losses.attribute_classification(patch_logits[:n], keys.attributes)
-        terms["push"] = losses.push_away(embedding_y, embedding_x, config.margin)
+        terms["push"] = losses.push_away(embedding_y, embedding_x, config.margin, apart)
         terms["pull"] = losses.swap([f[:swaps] for f in features], features_target, y[:swaps], real_target)
         if restoring:
             if turn < 2:
-                terms["push"] = terms["push"] + losses.push_away(embeddings[n:], embedding_x[pick], config.margin)
-                terms["feat"] = losses.feature_dissimilarity(embeddings[n:], embedding_y[pick])
+                terms["push"] += losses.push_away(embeddings[n:], embedding_x[pick], config.margin, apart)
+                terms["feat"] = losses.feature_dissimilarity(embeddings[n:], embedding_y[pick], alike)
             else:
                 terms["rec"] = losses.reconstruction(embeddings[n:], embedding_x[pick]) * ramp
         if w.adv or w.domain_cls:
@@ -179,7 +191,7 @@ class Trainer:
         self.steps += 1
         log = {name: float(term.detach()) for name, term in terms.items()}
         log |= {"v": float(loss.detach()), "v_attributes": float(attribute_loss.detach())}
-        log["distance_y_x"] = float(distance(embedding_y.detach(), embedding_x).mean())
+        log["distance_y_x"] = float(distance(embedding_y.detach(), embedding_x).mean() / apart)
         if restoring:
             error = (restored.detach() - x).square().mean()
             log["psnr_restored"] = float(10 * torch.log10(4 / error))

@@ -35,8 +35,8 @@ class Recogniser(nn.Module):
         self.chip = chip
 
     def forward(self, x: Tensor, *, jitter: bool = True) -> tuple[Tensor, list[Tensor]]:
-        """x (N,3,128,128) RGB in -1..1. Jitter (small similarity, sometimes half resolution) keeps the loss from
-        being answered by adversarial noise."""
+        """x (N,3,128,128) RGB in -1..1. Jitter (small similarity, brightness, contrast, noise, sometimes half
+        resolution) keeps the loss from being answered by adversarial noise."""
         n = len(x)
         theta = self.window.expand(n, 2, 3)
         if jitter:
@@ -44,6 +44,8 @@ class Recogniser(nn.Module):
             cos, sin = zoom * angle.cos(), zoom * angle.sin()
             turn = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1).to(x)
             theta = torch.cat([turn @ theta[:, :, :2], theta[:, :, 2:] + 0.04 * torch.randn(n, 2, 1).to(x)], 2)
+            gain, offset = 1 + 0.1 * torch.randn(n, 1, 1, 1), 0.05 * torch.randn(n, 1, 1, 1)
+            x = x * gain + offset + 0.04 * torch.randn_like(x)
             if torch.rand(()) < 0.4:
                 x = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear", align_corners=False)
         grid = F.affine_grid(theta, [n, 3, self.chip, self.chip], align_corners=False)

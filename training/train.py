@@ -22,6 +22,7 @@ from training.networks import Modifier
 from training.phase1 import StyleClassifier, train_classifier
 from training.phase2 import Trainer
 from training.recogniser import Recogniser
+from training.state import unpack
 from training.style_space import StyleSpace, fit_style_space
 
 __all__ = ["main", "save_atomically"]
@@ -106,6 +107,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--paper-weights", action="store_true", help="the paper's loss weights instead of the project's"
     )
+    parser.add_argument(
+        "--start", type=Path, default=None, help="begin a new run from this packed state, e.g. training/state/mfm.pt"
+    )
     args = parser.parse_args(argv)
     deadline = time.monotonic() + 60 * args.minutes
     config = Config(weights=PAPER_WEIGHTS) if args.paper_weights else Config()
@@ -117,8 +121,15 @@ def main(argv: list[str] | None = None) -> None:
     faces = load_faces(args.data, "train", limit=args.limit)
     validation = load_faces(args.data, "val", limit=600).take(slice(0, None, 50))
     recogniser = Recogniser(args.models or args.data.resolve().parent.parent / "models")
+    networks = None
+    if args.start is not None and not (args.run / "checkpoint.pt").exists():
+        networks, phase1 = unpack(args.start)
+        save_atomically(phase1, args.run / "phase1.pt")
     space, classifier = run_phase1(faces, args.run, config)
-    run_phase2(Trainer(faces, space, classifier, recogniser, config), validation, args.run, deadline)
+    trainer = Trainer(faces, space, classifier, recogniser, config)
+    if networks is not None:
+        trainer.start_from(networks)
+    run_phase2(trainer, validation, args.run, deadline)
 
 
 if __name__ == "__main__":

@@ -19,14 +19,17 @@ def test_attribute_classification_counts_only_what_is_asked():
 
 def test_feature_dissimilarity_is_zero_for_different_people():
     a = torch.eye(4)[:1]
-    assert losses.feature_dissimilarity(a, torch.eye(4)[1:2]) == 0
-    assert losses.feature_dissimilarity(a, a) == pytest.approx(1.0)
+    alike = torch.tensor(0.6)
+    assert losses.feature_dissimilarity(a, torch.eye(4)[1:2], alike) == 0
+    assert losses.feature_dissimilarity(a, a, alike) == pytest.approx(1.0)
 
 
 def test_push_is_zero_beyond_the_margin():
     a, b = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])
-    assert losses.push_away(a, b, 1.4) == 0
-    assert losses.push_away(a, a, 1.4) == pytest.approx(1.4, abs=1e-2)
+    apart = torch.tensor(2.5)
+    assert losses.push_away(a, b, 2.0, apart) == 0
+    assert losses.push_away(a, b, 3.0, apart) == pytest.approx(1.0)
+    assert losses.push_away(a, a, 1.2, apart) == pytest.approx(1.2, abs=1e-2)
 
 
 def test_adversarial_identity_prefers_the_right_identity():
