@@ -84,6 +84,8 @@ def anonymize_video(
             height=height,
             frame_rate=source.frame_rate,
         )
+        # The video first: when its name is refused, no sidecar is left lying about.
+        sink = _open_sink(opened, source, output, crf, header.to_text())
         record = None if sidecar is None else opened.enter_context(RecordWriter(sidecar, header))
 
         def convert(frame: VideoFrame) -> NDArray[np.uint8]:
@@ -98,7 +100,7 @@ def anonymize_video(
                 )
             return protected.frame
 
-        _run(source, convert, summary, output, crf, header.to_text(), monitor or Monitor())
+        _run(source, convert, summary, sink, monitor or Monitor())
     return summary
 
 
@@ -143,7 +145,8 @@ def restore_video(
             _count(summary, restored.faces)
             return restored.frame
 
-        _run(source, convert, summary, output, crf, None, monitor or Monitor())
+        sink = _open_sink(opened, source, output, crf, None)
+        _run(source, convert, summary, sink, monitor or Monitor())
         if reader is not None and reader.truncated:
             summary.notices += ("the sidecar's last line was cut off: that frame's faces were detected again",)
     return summary
@@ -176,45 +179,47 @@ class _Matcher:
         return found.faces
 
 
+def _open_sink(
+    opened: ExitStack, source: Source, output: Path | None, crf: int, comment: str | None
+) -> FileSink | None:
+    if output is None:
+        return None
+    return opened.enter_context(
+        FileSink(
+            output,
+            size=source.size,
+            frame_rate=source.frame_rate,
+            crf=crf,
+            audio_from=source.audio,
+            pixel_aspect=source.pixel_aspect,
+            comment=comment,
+        )
+    )
+
+
 def _run(
     source: Source,
     convert: Callable[[VideoFrame], NDArray[np.uint8]],
     summary: Summary,
-    output: Path | None,
-    crf: int,
-    comment: str | None,
+    sink: FileSink | None,
     monitor: Monitor,
 ) -> None:
     started = time.perf_counter()
-    with ExitStack() as opened:
-        sink = None
-        if output is not None:
-            sink = opened.enter_context(
-                FileSink(
-                    output,
-                    size=source.size,
-                    frame_rate=source.frame_rate,
-                    crf=crf,
-                    audio_from=source.audio,
-                    pixel_aspect=source.pixel_aspect,
-                    comment=comment,
-                )
-            )
-        for frame in source:
-            image = convert(frame)
-            if sink is not None:
-                sink.write(image, frame.time)
-            summary.frames += 1
-            monitor.progress()
-            window_closed = monitor.preview is not None and not monitor.preview.show(image)
-            if window_closed or monitor.stop():
-                summary.stopped = True
-                break
+    for frame in source:
+        image = convert(frame)
         if sink is not None:
-            if not summary.stopped:
-                sink.finish_audio()
-            sink.close()
-            summary.notices += tuple(sink.notices)
+            sink.write(image, frame.time)
+        summary.frames += 1
+        monitor.progress()
+        window_closed = monitor.preview is not None and not monitor.preview.show(image)
+        if window_closed or monitor.stop():
+            summary.stopped = True
+            break
+    if sink is not None:
+        if not summary.stopped:
+            sink.finish_audio()
+        sink.close()
+        summary.notices += tuple(sink.notices)
     summary.seconds = time.perf_counter() - started
 
 

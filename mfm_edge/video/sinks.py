@@ -76,6 +76,8 @@ class FileSink:
         try:
             self._container.start_encoding()  # at once, so that a path that cannot be written is refused here
         except (av.error.FFmpegError, OSError) as error:
+            if self._audio is not None:
+                self._audio.close()
             raise self._error(error) from None
 
     def write(self, image: NDArray[np.uint8], time: float) -> None:
