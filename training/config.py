@@ -12,11 +12,11 @@ class Weights:
     """Weight of each loss. The first seven are the paper's (equations 1-7); the rest is what measurement added."""
 
     b_anonymised: float = 0.0  # eq. 1, first term: |F_d - I|. Holds the network in y = x, hence off.
-    b_restored: float = 20.0  # eq. 1, second term: |F_r - I|
+    b_restored: float = 60.0  # eq. 1, second term: |F_r - I|
     attr_cls: float = 0.5  # eq. 2
     adv: float = 0.0  # eq. 3, on fixed identity labels
     feat: float = 4.0  # eq. 4
-    rec: float = 2.0  # eq. 5
+    rec: float = 5.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
     gan: float = 1.0  # hinge loss of the patch and feature discriminators
     push: float = 10.0  # embedding of y at least `margin` away from x
@@ -47,7 +47,7 @@ class Config:
     discriminator_learning_rate: float = 8e-4
     ema: float = 0.995
     anonymise_steps: int = 900
-    restore_ramp: int = 600
+    restore_ramp: int = 400
     push_start: int = 200
     push_ramp: int = 400
     margin: float = 1.2

@@ -17,7 +17,7 @@ from training.train import run_phase1, run_phase2
 
 SHARED = Path(__file__).parents[3] / "shared"
 pytestmark = pytest.mark.skipif(not (SHARED / "data" / "celeba").is_dir(), reason="needs ../shared/data/celeba")
-CONFIG = Config(batch=4, phase1_steps=2, sample_every=2, anonymise_steps=1, restore_ramp=1)
+CONFIG = Config(batch=4, phase1_steps=2, sample_every=1, anonymise_steps=1, restore_ramp=1)
 
 
 @pytest.fixture(scope="module")
