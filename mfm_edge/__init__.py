@@ -13,6 +13,7 @@ Names are imported on first use, so `import mfm_edge` alone loads neither numpy 
 from __future__ import annotations
 
 from importlib import import_module
+from pkgutil import extend_path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from mfm_edge.factors import Factors
     from mfm_edge.runtime import MfmRuntime
     from mfm_edge.types import AlignedFace, Face, FaceRecord, Protected, Restored, Treatment
+
+# Started in a checkout, Python takes the sources there; the built extension lies with the installed package.
+__path__ = extend_path(__path__, __name__)
 
 __version__ = "0.1.0"
 
