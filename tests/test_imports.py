@@ -72,7 +72,8 @@ def test_sources_in_a_checkout_find_the_installed_extension(tmp_path: Path) -> N
         (tmp_path / folder / "mfm_edge" / "__init__.py").write_text((ROOT / "mfm_edge" / "__init__.py").read_text())
     (tmp_path / "installed" / "mfm_edge" / "_native.py").write_text("here = True\n")
     folders = [str(tmp_path / "checkout"), str(tmp_path / "installed")]
-    script = f"import sys; sys.path[:0] = {folders!r}\nimport mfm_edge, mfm_edge._native as n; print(mfm_edge.__file__, n.here)"
+    path = f"import sys; sys.path[:0] = {folders!r}\n"
+    script = path + "import mfm_edge, mfm_edge._native as n; print(mfm_edge.__file__, n.here)"
     # Without site-packages: an editable install of the package under test would answer the import itself.
     found = subprocess.run([sys.executable, "-S", "-c", script], capture_output=True, text=True, check=True).stdout
     assert found.strip() == f"{tmp_path / 'checkout' / 'mfm_edge' / '__init__.py'} True"
