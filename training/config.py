@@ -19,7 +19,8 @@ class Weights:
     rec: float = 5.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
     gan: float = 1.0  # hinge loss of the patch and feature discriminators
-    push: float = 10.0  # embedding of y at least `margin` away from x
+    push: float = 14.0  # embedding of y at least `margin` away from x
+    push_features: float = 6.0  # the same for the local features
     pull: float = 2.0  # y towards a real face that has the asked-for thumbnail
     thumbnail: float = 10.0  # thumbnail of y inside the face = the one the key asks for
     chroma: float = 8.0  # low-resolution colour of y = that of x
@@ -29,7 +30,7 @@ class Weights:
 # The paper's own weights (below its equation 7), for comparison: nothing that measurement added.
 PAPER_WEIGHTS = Weights(
     b_anonymised=20, b_restored=20, attr_cls=20, adv=1, feat=10, rec=20, domain_cls=20, gan=1,
-    push=0, pull=0, thumbnail=0, chroma=0, keep=0,
+    push=0, push_features=0, pull=0, thumbnail=0, chroma=0, keep=0,
 )  # fmt: skip
 
 

@@ -11,10 +11,21 @@ from training.recogniser import distance
 from training.style_space import thumbnail
 
 __all__ = [
-    "adversarial_identity", "appearance", "attribute_classification", "chroma", "domain_classification",
-    "feature_dissimilarity", "hinge_discriminator", "hinge_generator", "keep_outside", "push_away", "reconstruction",
-    "swap", "thumbnail_match",
-]  # fmt: skip
+    "adversarial_identity",
+    "appearance",
+    "attribute_classification",
+    "chroma",
+    "domain_classification",
+    "feature_dissimilarity",
+    "hinge_discriminator",
+    "hinge_generator",
+    "keep_outside",
+    "push_away",
+    "push_features",
+    "reconstruction",
+    "swap",
+    "thumbnail_match",
+]
 
 _MASK = torch.from_numpy(face_mask(128))[None, None]
 _MASK_PLANE = torch.from_numpy(face_mask(PLANE))[None, None]
@@ -57,6 +68,27 @@ def domain_classification(discriminator_logits: Tensor, extractor_logits: Tensor
 def push_away(a: Tensor, b: Tensor, margin: float, apart: Tensor) -> Tensor:
     """Hinge on the distance of embeddings (N,D) in units of `apart`, that of two different people."""
     return F.relu(margin - distance(a, b) / apart).mean()
+
+
+def push_features(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    """Local counterpart of `push_away` on the recogniser's two deeper feature maps, seen in the same view: no place in
+    the face may look more alike, by cosine, than the same place of two different people. 1 for the same picture.
+
+    a: maps (M,C,h,w) of faces; b: maps (M,C,h,w) of the people they must differ from, all different people.
+    """
+    terms = []
+    for f, g in zip(a[1:], b[1:], strict=True):
+        alike = F.cosine_similarity(g, g.roll(1, 0)).mean(0)
+        excess = F.relu(F.cosine_similarity(f, g) - alike) / (1 - alike)
+        weight = _centre(f.shape[2], f.shape[3])
+        terms.append((excess * weight).mean() / weight.mean())
+    return torch.stack(terms).mean()
+
+
+def _centre(height: int, width: int) -> Tensor:
+    """(height, width): 1 where the face lies in the recogniser's chip, falling to 0 outside it."""
+    y, x = (torch.arange(height) + 0.5) / height - 0.51, (torch.arange(width) + 0.5) / width - 0.5
+    return torch.exp(-(((x[None] / 0.385) ** 2 + (y[:, None] / 0.47) ** 2) ** 2))
 
 
 def swap(features: list[Tensor], target_features: list[Tensor], face: Tensor, target: Tensor) -> Tensor:

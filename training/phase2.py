@@ -18,7 +18,7 @@ from training.discriminators import FeatureDiscriminator, PatchDiscriminator
 from training.keys import random_attributes, random_keys
 from training.networks import Modifier
 from training.phase1 import StyleClassifier
-from training.recogniser import Recogniser, distance
+from training.recogniser import Recogniser, View, distance, random_view
 from training.style_space import StyleSpace, thumbnail
 from training.targets import TargetFinder
 
@@ -102,13 +102,13 @@ class Trainer:
 
         # Some of the batch gets the thumbnail of a real other person, so that there is a photograph to learn from.
         swaps = int(n * config.swap_share)
-        self.recogniser.chip = int(self.rng.choice(config.chips))
+        view = random_view(n, int(self.rng.choice(config.chips)))
         real_target = to_tensor(self.faces.crops[self.targets.find(index[:swaps], self.rng)])
         with torch.no_grad():
-            embedding_x, features_x = self.recogniser(x)
+            embedding_x, features_x = self.recogniser(x, view)
             apart = distance(embedding_x, embedding_x.roll(1, 0)).mean()
             alike = F.cosine_similarity(embedding_x, embedding_x.roll(1, 0)).mean()
-            _, features_target = self.recogniser(real_target, jitter=False)
+            _, features_target = self.recogniser(real_target, view[:swaps])
             own = encoder.coordinates(x)
             turned = (keys.rotation @ own[:, :, None]).squeeze(2)
             turned[:swaps] = encoder.coordinates(real_target)
@@ -121,7 +121,7 @@ class Trainer:
             "keep": losses.keep_outside(y, x),
             "b_anonymised": losses.appearance(y, x),
         }
-        shown = [y]
+        shown, views = [y], [view]
         if restoring:
             sent = channel(y)
             # The right key turns back what was turned; what the channel did to the coordinates turns with it.
@@ -142,7 +142,8 @@ class Trainer:
                 shown.append(other)
             else:
                 shown.append(restored[pick])
-        embeddings, features = self.recogniser(torch.cat(shown))
+            views.append(view[pick])
+        embeddings, features = self.recogniser(torch.cat(shown), View.join(*views))
         fake = y if restoring and turn == 2 else torch.cat(shown)
         fakes = len(fake)
         embedding_y = embeddings[:n]
@@ -153,10 +154,12 @@ class Trainer:
             feature_logits[:n], keys.attributes
         ) + losses.attribute_classification(patch_logits[:n], keys.attributes)
         terms["push"] = losses.push_away(embedding_y, embedding_x, config.margin, apart)
+        terms["push_features"] = losses.push_features([f[:n] for f in features], features_x)
         terms["pull"] = losses.swap([f[:swaps] for f in features], features_target, y[:swaps], real_target)
         if restoring:
             if turn < 2:
                 terms["push"] += losses.push_away(embeddings[n:], embedding_x[pick], config.margin, apart)
+                terms["push_features"] += losses.push_features([f[n:] for f in features], [f[pick] for f in features_x])
                 terms["feat"] = losses.feature_dissimilarity(embeddings[n:], embedding_y[pick], alike)
             else:
                 terms["rec"] = losses.reconstruction(embeddings[n:], embedding_x[pick]) * ramp

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from training import losses
 from training.config import Config
 from training.data import load_faces, to_tensor
 from training.phase2 import Trainer
-from training.recogniser import Recogniser
+from training.recogniser import Recogniser, random_view
 from training.targets import TargetFinder
 from training.train import run_phase1, run_phase2
 
@@ -92,12 +93,22 @@ def _save(trainer: Trainer, folder: Path) -> Path:
 
 @pytest.mark.parametrize("chip", Config().chips)
 def test_the_recogniser_tells_people_apart_at_every_chip_size(faces, recogniser, chip):
-    """The push counts in units of the distance of different people; jitter must stay well below one of them."""
+    """The push counts in units of the distance of different people; another view must stay well below one of them."""
     x = to_tensor(faces.crops[:40])
     torch.manual_seed(0)
-    recogniser.chip = chip
     with torch.no_grad():
-        one, two = recogniser(x)[0], recogniser(x)[0]
+        one, two = recogniser(x, random_view(40, chip))[0], recogniser(x, random_view(40, chip))[0]
     different = (one - one.roll(7, 0)).norm(dim=1).mean()
     same = (one - two).norm(dim=1).mean()
     assert same < 0.55 * different
+
+
+def test_local_push_is_one_for_the_same_face_and_small_for_another(faces, recogniser):
+    x = to_tensor(faces.crops[:24:2])
+    view = random_view(len(x), 128)
+    with torch.no_grad():
+        _, features = recogniser(x, view)
+        _, again = recogniser(x, view)
+    same = losses.push_features(again, features)
+    other = losses.push_features([f.roll(5, 0) for f in features], features)
+    assert same > 0.6 and other < 0.3
