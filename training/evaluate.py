@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.detect import YuNetDetector
-from mfm_edge.engine.onnx import SHIPPED_MODEL, OnnxEngine
+from mfm_edge.engine.onnx import CARD, SHIPPED_MODEL, OnnxEngine
 from mfm_edge.factors import Factors, derive_secret
 from mfm_edge.runtime import MfmRuntime
 from mfm_edge.style import StyleKey, expand
@@ -27,6 +27,8 @@ from training.metrics.recovery import face_psnr, psnr, ssim
 __all__ = ["Goal", "evaluate", "main", "make_faces", "to_text"]
 
 Crops = NDArray[np.uint8]
+README_BEGIN = "<!-- model card: begin (generated from mfm_edge/models/mfm/card.json) -->"
+README_END = "<!-- model card: end -->"
 
 RIGHT = [Factors(f"correct horse {i}", smiling=True) for i in range(4)]
 """The factors used in turn; a handful is enough, since every secret is as good as random."""
@@ -156,6 +158,27 @@ def to_text(rows: list[Goal]) -> str:
     return "\n".join(lines)
 
 
+def publish(rows: list[Goal], card: Path, readme: Path, *, faces: int) -> None:
+    """Write the measured table into the model's card and between the README's markers, so that both are generated."""
+    content = json.loads(card.read_text())
+    content["measured"] = {"faces": faces, "data": "CelebA, official validation identities, never trained on"}
+    content["measured"]["rows"] = [row.to_mapping() for row in rows]
+    card.write_text(json.dumps(content, indent=1) + "\n")
+    lines = [
+        f"The shipped network after {content['steps']} training steps, on {faces} faces of people it never saw, after",
+        "quantisation to uint8. SFace and MobileFaceNet took no part in training.",
+        "",
+        "| measured | value | goal |",
+        "|---|---|---|",
+        *(f"| {row.what} | {row.value:.3f} | {row.goal} |" for row in rows if row.counts),
+        "",
+        "Written by `python -m training.evaluate --publish`.",
+    ]
+    before, rest = readme.read_text().split(README_BEGIN)
+    _, after = rest.split(README_END)
+    readme.write_text(before + README_BEGIN + "\n" + "\n".join(lines) + "\n" + README_END + after)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/celeba"), help="folder with val-*.parquet")
@@ -170,6 +193,7 @@ def main(argv: list[str] | None = None) -> None:
         "--frames", type=int, default=60, help="how many of them also through the public API (default 60)"
     )
     parser.add_argument("--json", type=Path, default=None, help="also write the table here")
+    parser.add_argument("--publish", action="store_true", help="also write it into the model's card and the README")
     args = parser.parse_args(argv)
     models = args.models or args.data.resolve().parent.parent / "models"
     everyone = load_faces(args.data, "val")
@@ -185,6 +209,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.json:
         report = {"model_id": engine.model_id, "faces": len(faces), "rows": [row.to_mapping() for row in rows]}
         args.json.write_text(json.dumps(report, indent=1) + "\n")
+    if args.publish:
+        publish(rows, args.model / CARD, Path(__file__).parents[1] / "README.md", faces=len(faces))
 
 
 if __name__ == "__main__":

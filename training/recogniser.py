@@ -27,8 +27,8 @@ def distance(a: Tensor, b: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How the recogniser looks at a batch: where from (N,2,3), with which gain and offset (N,1,1,1), at which chip size,
-    and whether at half resolution. Compared faces share a view, so that only the face differs."""
+    """How the recogniser looks at a batch: where from (N,2,3), with which gain and offset (N,1,1,1), at which
+    chip size, and whether at half resolution. Compared faces share a view, so that only the face differs."""
 
     theta: Tensor
     gain: Tensor
