@@ -53,7 +53,7 @@ def _demo(clip: Path, folder: Path) -> None:
             f"faces {face_psnr(clip, output, sidecar):.1f} dB PSNR against the original"
         )
     rows = {"original": clip, "anonymised": anonymized, "restored": restored, "wrong password": wrong}
-    contact_sheet(rows, sheet)
+    contact_sheet(rows, sheet, sidecar=sidecar)
     for name, path in (*list(rows.items())[1:], ("sidecar", sidecar), ("contact sheet", sheet)):
         print(f"{name:15}{path}")
 

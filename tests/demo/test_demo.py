@@ -46,7 +46,26 @@ def test_face_psnr_looks_at_faces_only(tmp_path: Path) -> None:
 def test_contact_sheet_has_a_titled_row_a_video(make_video: Callable[..., Path], tmp_path: Path) -> None:
     video = make_video(count=20, size=(96, 64))
     contact_sheet({"one": video, "two": video}, tmp_path / "sheet.png")
-    assert cv2.imread(str(tmp_path / "sheet.png")).shape == (2 * (26 + 213), 6 * 320, 3)
+    assert cv2.imread(str(tmp_path / "sheet.png")).shape == (2 * (26 + 213), 4 * 320, 3)
+
+
+def test_contact_sheet_shows_the_largest_face_close_up(tmp_path: Path) -> None:
+    with RecordWriter(tmp_path / "s.jsonl", HEADER) as record:
+        for index in range(8):
+            boxes = ([2.0, 2.0, 8.0, 8.0], [40.0, 20.0, 60.0, 40.0])
+            faces = tuple(FaceRecord(matrix=[[1, 0, 0], [0, 1, 0]], box=box, score=1.0) for box in boxes)
+            record.write(FrameRecord(index=index, faces=faces))
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[20:40, 40:60] = 255
+    with FileSink(tmp_path / "v.mp4", size=(96, 64), crf=1) as sink:
+        for index in range(8):
+            sink.write(image, index / 25)
+    contact_sheet({"one": tmp_path / "v.mp4"}, tmp_path / "sheet.png", sidecar=tmp_path / "s.jsonl")
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape == (26 + 213, 4 * (320 + 213), 3)
+    close_up = sheet[26:, 320 : 320 + 213]
+    assert close_up[107, 106].min() > 240 and close_up[5, 5].max() < 15
+    assert 0.3 < (close_up > 128).mean() < 0.6  # a box two thirds as wide as the square
 
 
 def test_bad_input_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
