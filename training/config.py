@@ -12,15 +12,15 @@ class Weights:
     """Weight of each loss. The first seven are the paper's (equations 1-7); the rest is what measurement added."""
 
     b_anonymised: float = 0.0  # eq. 1, first term: |F_d - I|. Holds the network in y = x, hence off.
-    b_restored: float = 60.0  # eq. 1, second term: |F_r - I|
+    b_restored: float = 80.0  # eq. 1, second term: |F_r - I|
     attr_cls: float = 0.5  # eq. 2
     adv: float = 0.0  # eq. 3, on fixed identity labels
     feat: float = 4.0  # eq. 4
     rec: float = 5.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
-    gan: float = 1.0  # hinge loss of the patch and feature discriminators
-    push: float = 14.0  # embedding of y at least `margin` away from x
-    push_features: float = 6.0  # the same for the local features
+    gan: float = 2.0  # hinge loss of the patch and feature discriminators
+    push: float = 10.0  # embedding of y at least `margin` away from x
+    push_features: float = 5.0  # the same for the local features
     pull: float = 2.0  # y towards a real face that has the asked-for thumbnail
     thumbnail: float = 10.0  # thumbnail of y inside the face = the one the key asks for
     chroma: float = 8.0  # low-resolution colour of y = that of x

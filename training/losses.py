@@ -104,8 +104,8 @@ def thumbnail_match(face: Tensor, wanted: Tensor) -> Tensor:
 
 
 def chroma(face: Tensor, original: Tensor) -> Tensor:
-    """Low-resolution colour as in the original, whatever the luminance."""
-    a, b = F.avg_pool2d(face, 8), F.avg_pool2d(original, 8)
+    """Colour at a quarter of the resolution as in the original, whatever the luminance. (A codec drops finer colour.)"""
+    a, b = F.avg_pool2d(face, 4), F.avg_pool2d(original, 4)
     return ((a - a.mean(1, keepdim=True)) - (b - b.mean(1, keepdim=True))).abs().mean()
 
 
