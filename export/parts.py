@@ -25,9 +25,10 @@ def example_inputs(part: str, batch: int, *, seed: int = 0) -> dict[str, Tensor]
     """Random input of the right shapes and ranges, by input name."""
     generator = torch.Generator().manual_seed(seed)
     crop = torch.rand(batch, 3, 128, 128, generator=generator) * 2 - 1
+    code = torch.randn(batch, STYLE_SIZE, generator=generator)
     if part == "content_encoder":
-        return {"crop": crop}
+        return {"crop": crop, "style": code}
     if part == "style_encoder":
         rotation = torch.linalg.qr(torch.randn(batch, COORDINATES, COORDINATES, generator=generator))[0]
-        return {"crop": crop, "rotation": rotation, "signature": torch.randn(batch, STYLE_SIZE, generator=generator)}
+        return {"crop": crop, "rotation": rotation, "signature": code}
     return {"latent": torch.randn(batch, LATENT_CHANNELS, 32, 32, generator=generator), "crop": crop}

@@ -12,43 +12,40 @@ class Weights:
     """Weight of each loss. The first seven are the paper's (equations 1-7); the rest is what measurement added."""
 
     b_anonymised: float = 0.0  # eq. 1, first term: |F_d - I|. Holds the network in y = x, hence off.
-    b_restored: float = 80.0  # eq. 1, second term: |F_r - I|
+    b_restored: float = 10.0  # eq. 1, second term: |F_r - I|
     attr_cls: float = 0.5  # eq. 2
     adv: float = 0.0  # eq. 3, on fixed identity labels
     feat: float = 4.0  # eq. 4
-    rec: float = 5.0  # eq. 5
+    rec: float = 2.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
     gan: float = 2.0  # hinge loss of the patch and feature discriminators
-    push: float = 10.0  # embedding of y at least `margin` away from x
-    push_features: float = 5.0  # the same for the local features
-    pull: float = 2.0  # y towards a real face that has the asked-for thumbnail
-    thumbnail: float = 10.0  # thumbnail of y inside the face = the one the key asks for
+    push: float = 20.0  # embedding of y at least `margin` away from x
+    push_features: float = 15.0  # the same for the local features
+    pull: float = 1.0  # y towards a real face that has the asked-for thumbnail
+    clipped: float = 20.0  # y within the range of uint8: what is clipped cannot be restored
     chroma: float = 8.0  # low-resolution colour of y = that of x
-    keep: float = 10.0  # outside the face y = x
+    keep: float = 4.0  # outside the head y = x
 
 
 # The paper's own weights (below its equation 7), for comparison: nothing that measurement added.
 PAPER_WEIGHTS = Weights(
     b_anonymised=20, b_restored=20, attr_cls=20, adv=1, feat=10, rec=20, domain_cls=20, gan=1,
-    push=0, push_features=0, pull=0, thumbnail=0, chroma=0, keep=0,
+    push=0, push_features=0, pull=0, clipped=0, chroma=0, keep=0,
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """batch: faces a step. anonymise_steps: steps before restoring begins; restore_ramp: steps over which its weight
-    then grows; push_start/push_ramp: steps before which the push is at a quarter, and over which it grows.
+    """batch: faces a step. push_start/push_ramp: steps before which the push is at a quarter, and over which it grows.
     margin: distance that the push asks for, in units of the mean distance of two different
     people. chips: sizes at which the recogniser looks, drawn every step: at a single one it is answered by a pattern
     that no other recogniser sees."""
 
     batch: int = 8
     seed: int = 0
-    learning_rate: float = 3e-4
+    learning_rate: float = 4e-4
     discriminator_learning_rate: float = 8e-4
     ema: float = 0.995
-    anonymise_steps: int = 900
-    restore_ramp: int = 400
     push_start: int = 200
     push_ramp: int = 400
     margin: float = 1.2

@@ -6,15 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mfm_edge.style import PLANE, face_mask
+from mfm_edge.style import face_mask
 from training.recogniser import distance
-from training.style_space import thumbnail
 
 __all__ = [
     "adversarial_identity",
     "appearance",
     "attribute_classification",
     "chroma",
+    "clipped",
     "domain_classification",
     "feature_dissimilarity",
     "hinge_discriminator",
@@ -24,11 +24,19 @@ __all__ = [
     "push_features",
     "reconstruction",
     "swap",
-    "thumbnail_match",
 ]
 
 _MASK = torch.from_numpy(face_mask(128))[None, None]
-_MASK_PLANE = torch.from_numpy(face_mask(PLANE))[None, None]
+
+
+def _ellipse(height: int, width: int, centre: tuple[float, float], radii: tuple[float, float]) -> Tensor:
+    """(height, width): 1 inside an ellipse given in shares of the sides (x, y), falling smoothly to 0 outside it."""
+    y = ((torch.arange(height) + 0.5) / height - centre[1]) / radii[1]
+    x = ((torch.arange(width) + 0.5) / width - centre[0]) / radii[0]
+    return torch.exp(-((x[None] ** 2 + y[:, None] ** 2) ** 2))
+
+
+_HEAD = _ellipse(128, 128, centre=(0.5, 0.6), radii=(0.33, 0.4))
 
 
 def appearance(face: Tensor, original: Tensor) -> Tensor:
@@ -80,15 +88,9 @@ def push_features(a: list[Tensor], b: list[Tensor]) -> Tensor:
     for f, g in zip(a[1:], b[1:], strict=True):
         alike = F.cosine_similarity(g, g.roll(1, 0)).mean(0)
         excess = F.relu(F.cosine_similarity(f, g) - alike) / (1 - alike)
-        weight = _centre(f.shape[2], f.shape[3])
+        weight = _ellipse(f.shape[2], f.shape[3], centre=(0.5, 0.51), radii=(0.43, 0.5))  # the face in the chip
         terms.append((excess * weight).mean() / weight.mean())
     return torch.stack(terms).mean()
-
-
-def _centre(height: int, width: int) -> Tensor:
-    """(height, width): 1 where the face lies in the recogniser's chip, falling to 0 outside it."""
-    y, x = (torch.arange(height) + 0.5) / height - 0.51, (torch.arange(width) + 0.5) / width - 0.5
-    return torch.exp(-(((x[None] / 0.385) ** 2 + (y[:, None] / 0.47) ** 2) ** 2))
 
 
 def swap(features: list[Tensor], target_features: list[Tensor], face: Tensor, target: Tensor) -> Tensor:
@@ -98,20 +100,20 @@ def swap(features: list[Tensor], target_features: list[Tensor], face: Tensor, ta
     return deep + 4 * pixels.mean()
 
 
-def thumbnail_match(face: Tensor, wanted: Tensor) -> Tensor:
-    """Inside the face, luminance thumbnail of the face = wanted (N,1,32,32)."""
-    return ((thumbnail(face) - wanted).abs() * _MASK_PLANE).mean()
+def clipped(face: Tensor) -> Tensor:
+    """How far a face (N,3,H,W) leaves the range -1..1: what is clipped there is lost for restoring."""
+    return F.relu(face.abs() - 0.98).mean()
 
 
 def chroma(face: Tensor, original: Tensor) -> Tensor:
-    """Colour at a quarter of the resolution as in the original, whatever the luminance. (A codec drops finer colour.)"""
+    """Colour at a quarter of the resolution as in the original, whatever the luminance: codecs drop finer colour."""
     a, b = F.avg_pool2d(face, 4), F.avg_pool2d(original, 4)
     return ((a - a.mean(1, keepdim=True)) - (b - b.mean(1, keepdim=True))).abs().mean()
 
 
 def keep_outside(face: Tensor, original: Tensor) -> Tensor:
-    """Outside the face nothing changes."""
-    return ((face - original).abs() * (1 - _MASK)).mean()
+    """Outside the head nothing changes."""
+    return ((face - original).abs() * (1 - _HEAD)).mean()
 
 
 def hinge_generator(scores: list[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training import losses
-from training.channel import channel
+from training.channel import channel, quantise
 from training.config import Config
 from training.data import FaceSet, to_tensor
 from training.discriminators import FeatureDiscriminator, PatchDiscriminator
@@ -19,7 +19,7 @@ from training.keys import random_attributes, random_keys
 from training.networks import Modifier
 from training.phase1 import StyleClassifier
 from training.recogniser import Recogniser, View, distance, random_view
-from training.style_space import StyleSpace, thumbnail
+from training.style_space import StyleSpace
 from training.targets import TargetFinder
 
 __all__ = ["Trainer"]
@@ -96,11 +96,9 @@ class Trainer:
         index, x, labels = self._batch()
         keys = random_keys(n, self.rng, attributes=random_attributes(n, self.rng))
         encoder = self.modifier.style_encoder
-        ramp = float(np.clip((self.steps - config.anonymise_steps) / config.restore_ramp, 0, 1))
-        restoring = self.steps >= config.anonymise_steps
-        push = w.push * (0.25 + 0.75 * float(np.clip((self.steps - config.push_start) / config.push_ramp, 0, 1)))
+        push = 0.25 + 0.75 * float(np.clip((self.steps - config.push_start) / config.push_ramp, 0, 1))
 
-        # Some of the batch gets the thumbnail of a real other person, so that there is a photograph to learn from.
+        # Some of the batch gets the coordinates of a real other person, so that there is a photograph to learn from.
         swaps = int(n * config.swap_share)
         view = random_view(n, int(self.rng.choice(config.chips)))
         real_target = to_tensor(self.faces.crops[self.targets.find(index[:swaps], self.rng)])
@@ -112,39 +110,35 @@ class Trainer:
             own = encoder.coordinates(x)
             turned = (keys.rotation @ own[:, :, None]).squeeze(2)
             turned[:swaps] = encoder.coordinates(real_target)
-            picture = ((turned - own) @ encoder.synthesis).view(-1, 1, 32, 32)
 
         y = self.modifier.modify(x, encoder.draw(turned - own, keys.anonymise))
         terms: dict[str, Tensor] = {
-            "thumbnail": losses.thumbnail_match(y, thumbnail(x) + picture),
             "chroma": losses.chroma(y, x),
             "keep": losses.keep_outside(y, x),
+            "clipped": losses.clipped(y),
             "b_anonymised": losses.appearance(y, x),
         }
-        shown, views = [y], [view]
-        if restoring:
-            sent = channel(y)
+        # In turn, because each costs a pass: a second key on x and a wrong key on y (equation 4 wants both), and the
+        # right key on what a frame and a codec left of y.
+        turn = ("second key", "wrong key", "right key")[self.steps % 3]
+        pick = torch.from_numpy(self.rng.permutation(n)[: n // 2])
+        if turn == "right key":
+            sent = channel(y[pick])
             # The right key turns back what was turned; what the channel did to the coordinates turns with it.
             reached = encoder.coordinates(sent)
-            back = own + (keys.rotation.transpose(1, 2) @ (reached - turned)[:, :, None]).squeeze(2)
-            restored = self.modifier.modify(sent, encoder.draw(back - reached, keys.restore))
-            terms["b_restored"] = losses.appearance(restored, x) * ramp
-            pick = torch.from_numpy(self.rng.permutation(n)[: n // 2])
-            # In turn, because each costs a pass: a wrong key on y and a second key on x (equation 4 wants both), and
-            # the recogniser's view of the restored face.
-            turn = self.steps % 3
-            if turn < 2:
-                others = random_keys(len(pick), self.rng)
-                source, signature = (sent, others.restore) if turn else (x, others.anonymise)
-                other = self.modifier(source[pick], others.rotation, signature)
-                terms["keep"] += losses.keep_outside(other, x[pick])
-                terms["chroma"] += 0.5 * losses.chroma(other, x[pick])
-                shown.append(other)
-            else:
-                shown.append(restored[pick])
-            views.append(view[pick])
-        embeddings, features = self.recogniser(torch.cat(shown), View.join(*views))
-        fake = y if restoring and turn == 2 else torch.cat(shown)
+            error = keys.rotation[pick].transpose(1, 2) @ (reached - turned[pick])[:, :, None]
+            style = encoder.draw(own[pick] + error.squeeze(2) - reached, keys.restore[pick])
+            other = restored = self.modifier.modify(sent, style)
+            terms["b_restored"] = losses.appearance(restored, x[pick])
+        else:
+            others = random_keys(len(pick), self.rng)
+            source, signature = (x, others.anonymise) if turn == "second key" else (quantise(y), others.restore)
+            other = self.modifier(source[pick], others.rotation, signature)
+            terms["keep"] += losses.keep_outside(other, x[pick])
+            terms["chroma"] += 0.5 * losses.chroma(other, x[pick])
+            terms["clipped"] += losses.clipped(other)
+        embeddings, features = self.recogniser(torch.cat([y, other]), View.join(view, view[pick]))
+        fake = y if turn == "right key" else torch.cat([y, other])
         fakes = len(fake)
         embedding_y = embeddings[:n]
         scores, feature_logits = self.heads([f[:fakes] for f in features])
@@ -153,23 +147,23 @@ class Trainer:
         terms["attr_cls"] = losses.attribute_classification(
             feature_logits[:n], keys.attributes
         ) + losses.attribute_classification(patch_logits[:n], keys.attributes)
-        terms["push"] = losses.push_away(embedding_y, embedding_x, config.margin, apart)
-        terms["push_features"] = losses.push_features([f[:n] for f in features], features_x)
+        terms["push"] = push * losses.push_away(embedding_y, embedding_x, config.margin, apart)
+        terms["push_features"] = push * losses.push_features([f[:n] for f in features], features_x)
         terms["pull"] = losses.swap([f[:swaps] for f in features], features_target, y[:swaps], real_target)
-        if restoring:
-            if turn < 2:
-                terms["push"] += losses.push_away(embeddings[n:], embedding_x[pick], config.margin, apart)
-                terms["push_features"] += losses.push_features([f[n:] for f in features], [f[pick] for f in features_x])
-                terms["feat"] = losses.feature_dissimilarity(embeddings[n:], embedding_y[pick], alike)
-            else:
-                terms["rec"] = losses.reconstruction(embeddings[n:], embedding_x[pick]) * ramp
+        if turn == "right key":
+            terms["rec"] = losses.reconstruction(embeddings[n:], embedding_x[pick]) / apart
+        else:
+            originals = [f[pick] for f in features_x]
+            terms["push"] += push * losses.push_away(embeddings[n:], embedding_x[pick], config.margin, apart)
+            terms["push_features"] += push * losses.push_features([f[n:] for f in features], originals)
+            terms["feat"] = losses.feature_dissimilarity(embeddings[n:], embedding_y[pick], alike)
         if w.adv or w.domain_cls:
             _, attribute_logits = self.classifier(y)
             terms["domain_cls"] = losses.domain_classification(patch_logits[:n], attribute_logits)
-            if restoring:
-                identities = torch.from_numpy(self.faces.identities[index])
+            if turn == "right key":
+                identities = torch.from_numpy(self.faces.identities[index])[pick]
                 terms["adv"] = losses.adversarial_identity(self.classifier(restored)[0], identities)
-        weights = dataclasses.asdict(w) | {"push": push}
+        weights = dataclasses.asdict(w)
         total = torch.stack([weights[name] * term for name, term in terms.items() if weights[name]]).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -195,8 +189,8 @@ class Trainer:
         log = {name: float(term.detach()) for name, term in terms.items()}
         log |= {"v": float(loss.detach()), "v_attributes": float(attribute_loss.detach())}
         log["distance_y_x"] = float(distance(embedding_y.detach(), embedding_x).mean() / apart)
-        if restoring:
-            error = (restored.detach() - x).square().mean()
+        if turn == "right key":
+            error = (restored.detach().clamp(-1, 1) - x[pick]).square().mean()
             log["psnr_restored"] = float(10 * torch.log10(4 / error))
         return log
 

@@ -70,7 +70,7 @@ class OnnxEngine:
         rotation = np.broadcast_to(key.rotation, (n, COORDINATES, COORDINATES))
         signature = np.broadcast_to(key.signature, (n, key.signature.size))
         style = self._run("style_encoder", crop=x, rotation=rotation, signature=signature)
-        latent = self._run("content_encoder", crop=x)
+        latent = self._run("content_encoder", crop=x, style=style)
         repeat_add(latent, style, out=latent)
         y = self._run("decoder", latent=latent, crop=x)
         y += 1

@@ -59,3 +59,10 @@ def test_chroma_ignores_luminance():
     tinted = x.clone()
     tinted[:, 0] += 0.2
     assert losses.chroma(tinted, x) > 0.05
+
+
+def test_clipped_counts_only_what_leaves_the_range():
+    face = torch.zeros(1, 3, 4, 4)
+    assert losses.clipped(face) == 0
+    face[..., 0, 0] = -1.5
+    assert losses.clipped(face) == pytest.approx(0.52 / 16)
