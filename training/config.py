@@ -18,19 +18,18 @@ class Weights:
     feat: float = 4.0  # eq. 4
     rec: float = 2.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
-    gan: float = 2.0  # hinge loss of the patch and feature discriminators
-    push: float = 20.0  # embedding of y at least `margin` away from x
-    push_features: float = 15.0  # the same for the local features
+    gan: float = 4.0  # hinge loss of the patch and feature discriminators
+    push: float = 12.0  # embedding of y at least `margin` away from x
+    push_features: float = 8.0  # the same for the local features
     pull: float = 1.0  # y towards a real face that has the asked-for thumbnail
     clipped: float = 20.0  # y within the range of uint8: what is clipped cannot be restored
-    chroma: float = 8.0  # low-resolution colour of y = that of x
     keep: float = 4.0  # outside the head y = x
 
 
 # The paper's own weights (below its equation 7), for comparison: nothing that measurement added.
 PAPER_WEIGHTS = Weights(
     b_anonymised=20, b_restored=20, attr_cls=20, adv=1, feat=10, rec=20, domain_cls=20, gan=1,
-    push=0, push_features=0, pull=0, clipped=0, chroma=0, keep=0,
+    push=0, push_features=0, pull=0, clipped=0, keep=0,
 )  # fmt: skip
 
 
@@ -43,7 +42,7 @@ class Config:
 
     batch: int = 8
     seed: int = 0
-    learning_rate: float = 4e-4
+    learning_rate: float = 3e-4
     discriminator_learning_rate: float = 8e-4
     ema: float = 0.995
     push_start: int = 200

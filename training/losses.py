@@ -13,7 +13,6 @@ __all__ = [
     "adversarial_identity",
     "appearance",
     "attribute_classification",
-    "chroma",
     "clipped",
     "domain_classification",
     "feature_dissimilarity",
@@ -103,12 +102,6 @@ def swap(features: list[Tensor], target_features: list[Tensor], face: Tensor, ta
 def clipped(face: Tensor) -> Tensor:
     """How far a face (N,3,H,W) leaves the range -1..1: what is clipped there is lost for restoring."""
     return F.relu(face.abs() - 0.98).mean()
-
-
-def chroma(face: Tensor, original: Tensor) -> Tensor:
-    """Colour at a quarter of the resolution as in the original, whatever the luminance: codecs drop finer colour."""
-    a, b = F.avg_pool2d(face, 4), F.avg_pool2d(original, 4)
-    return ((a - a.mean(1, keepdim=True)) - (b - b.mean(1, keepdim=True))).abs().mean()
 
 
 def keep_outside(face: Tensor, original: Tensor) -> Tensor:

@@ -54,10 +54,11 @@ class Block(nn.Module):
 class Lifting(nn.Module):
     """The fixed linear algebra that makes the modifier exactly invertible: it never sees what it changes.
 
-    A crop's window is split on a 48x48 grid (2 px cells). The *free* part is what the network may change: everything on
-    that grid but the means of 8 px cells and the coordinates of the style space. The content encoder sees the window
-    without its free part, moved half way along the change of coordinates: the same picture from the original and from
-    the surrogate. So the change it decides on is the same in both directions, added in one and subtracted in the other.
+    A crop's window is split on a 48x48 grid (2 px cells). The *free* part is what the network may change: the luminance
+    on that grid but for the means of 8 px cells and the coordinates of the style space. Colour stays. The content
+    encoder sees the window without its free part, moved half way along the change of coordinates: the same picture from
+    the original and from the surrogate. So the change it decides on is the same in both directions, added in one and
+    subtracted in the other.
     """
 
     def __init__(self, space: StyleSpace) -> None:
@@ -87,14 +88,14 @@ class Lifting(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def free(self, field: Tensor) -> Tensor:
-        """The free part of a field on the grid, (N,3,48,48): a linear projection."""
-        weights = field.new_tensor(LUMINANCE).view(1, 3, 1, 1)
-        grey = (field * weights).sum(1, keepdim=True)
-        flat = grey.flatten(1)
-        flat = flat - (flat @ self.readings) @ self.undo
-        colour = field - grey
-        colour = colour - self.up_means @ F.avg_pool2d(colour, 4) @ self.up_means.T
-        return flat.view_as(grey) + colour
+        """The free part of a luminance field on the grid, (N,1,48,48): a linear projection."""
+        flat = field.flatten(1)
+        return (flat - (flat @ self.readings) @ self.undo).view_as(field)
+
+    def luminance(self, window: Tensor) -> Tensor:
+        """Window (N,3,96,96) -> luminance field on the grid (N,1,48,48)."""
+        weights = window.new_tensor(LUMINANCE).view(1, 3, 1, 1)
+        return F.avg_pool2d((window * weights).sum(1, keepdim=True), 2)
 
     def draw(self, plane: Tensor) -> Tensor:
         """Picture in the style plane (N,1,32,32), luminance in -1..1 -> field on the grid (N,1,48,48)."""
@@ -171,7 +172,7 @@ class ContentEncoder(nn.Module):
         """What the network may see of a crop's window, (N,3,96,96): the same from original and surrogate."""
         sign, picture, _ = self.reader(style)
         window = _window(x, 1)
-        free = self.lifting.free(F.avg_pool2d(window, 2))
+        free = self.lifting.free(self.lifting.luminance(window))
         return window + self.lifting.to_window(0.5 * sign * self.lifting.draw(picture) - free)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
@@ -189,7 +190,7 @@ class Decoder(nn.Module):
         self.reader = StyleReader()
         self.blocks = nn.ModuleList([Block(d, style=True) for d in (1, 2, 4, 1, 2)])
         self.up = nn.Sequential(nn.Conv2d(LATENT_CHANNELS, 192, 1), nn.PixelShuffle(2), nn.SiLU())  # (N,48,48,48)
-        self.detail = nn.Sequential(nn.Conv2d(48, 48, 3, padding=1), nn.SiLU(), nn.Conv2d(48, 3, 3, padding=1))
+        self.detail = nn.Sequential(nn.Conv2d(48, 48, 3, padding=1), nn.SiLU(), nn.Conv2d(48, 1, 3, padding=1))
         with torch.no_grad():
             self.detail[-1].weight.mul_(0.1)
             self.detail[-1].bias.zero_()
@@ -202,7 +203,7 @@ class Decoder(nn.Module):
         h = _window(latent, 4)
         for block in self.blocks:
             h = block(h, code)
-        free = self.lifting.free(self.detail(self.up(h)) * self.ramp)  # (N,3,48,48)
+        free = self.lifting.free(self.detail(self.up(h)) * self.ramp)  # (N,1,48,48)
         change = self.lifting.to_window(free + self.lifting.draw(picture))
         y = x + F.pad(sign * change, _border(1))
         return y if self.training else y.clamp(-1, 1)

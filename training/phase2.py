@@ -113,7 +113,6 @@ class Trainer:
 
         y = self.modifier.modify(x, encoder.draw(turned - own, keys.anonymise))
         terms: dict[str, Tensor] = {
-            "chroma": losses.chroma(y, x),
             "keep": losses.keep_outside(y, x),
             "clipped": losses.clipped(y),
             "b_anonymised": losses.appearance(y, x),
@@ -135,7 +134,6 @@ class Trainer:
             source, signature = (x, others.anonymise) if turn == "second key" else (quantise(y), others.restore)
             other = self.modifier(source[pick], others.rotation, signature)
             terms["keep"] += losses.keep_outside(other, x[pick])
-            terms["chroma"] += 0.5 * losses.chroma(other, x[pick])
             terms["clipped"] += losses.clipped(other)
         embeddings, features = self.recogniser(torch.cat([y, other]), View.join(view, view[pick]))
         fake = y if turn == "right key" else torch.cat([y, other])

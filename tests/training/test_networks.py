@@ -74,7 +74,7 @@ def test_the_encoder_sees_the_same_picture_in_both_directions(network, x):
 @torch.no_grad()
 def test_free_is_a_projection_that_leaves_coordinates_and_coarse_means_alone(network):
     lifting = network.decoder.lifting
-    field = torch.randn(3, 3, 48, 48)
+    field = torch.randn(3, 1, 48, 48)
     free = lifting.free(field)
     torch.testing.assert_close(lifting.free(free), free, atol=1e-3, rtol=0)
     assert torch.nn.functional.avg_pool2d(free, 4).abs().max() < 1e-3
