@@ -18,9 +18,9 @@ class Weights:
     feat: float = 4.0  # eq. 4
     rec: float = 2.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
-    gan: float = 4.0  # hinge loss of the patch and feature discriminators
-    push: float = 12.0  # embedding of y at least `margin` away from x
-    push_features: float = 8.0  # the same for the local features
+    gan: float = 2.5  # hinge loss of the patch and feature discriminators
+    push: float = 20.0  # embedding of y at least `margin` away from x
+    push_features: float = 20.0  # the same for the local features
     pull: float = 1.0  # y towards a real face that has the asked-for thumbnail
     clipped: float = 20.0  # y within the range of uint8: what is clipped cannot be restored
     keep: float = 4.0  # outside the head y = x
@@ -42,9 +42,9 @@ class Config:
 
     batch: int = 8
     seed: int = 0
-    learning_rate: float = 3e-4
+    learning_rate: float = 4e-4
     discriminator_learning_rate: float = 8e-4
-    ema: float = 0.995
+    ema: float = 0.99
     push_start: int = 200
     push_ramp: int = 400
     margin: float = 1.2

@@ -55,7 +55,7 @@ class Lifting(nn.Module):
     """The fixed linear algebra that makes the modifier exactly invertible: it never sees what it changes.
 
     A crop's window is split on a 48x48 grid (2 px cells). The *free* part is what the network may change: the luminance
-    on that grid but for the means of 8 px cells and the coordinates of the style space. Colour stays. The content
+    on that grid but for the means of 16 px cells and the coordinates of the style space. Colour stays. The content
     encoder sees the window without its free part, moved half way along the change of coordinates: the same picture from
     the original and from the surrogate. So the change it decides on is the same in both directions, added in one and
     subtracted in the other.
@@ -67,21 +67,22 @@ class Lifting(nn.Module):
         fine = SIDE // 2  # 48
         patterns, reading = torch.from_numpy(space.synthesis), torch.from_numpy(space.analysis)
         up_cells = _exact_upsampling(cells, fine)  # (48,24)
-        up_means = _exact_upsampling(fine // 4, fine)  # (48,12)
+        coarse = SIDE // COARSE_CELL  # 6
+        up_means = _exact_upsampling(coarse, fine)  # (48,6)
         window = lambda plane: plane.view(-1, PLANE, PLANE)[:, TOP // 4 :, LEFT // 4 :][:, :cells, :cells]  # noqa: E731
         drawn = (up_cells @ window(patterns) @ up_cells.T).flatten(1)  # (64,2304)
         read = window(reading.T).repeat_interleave(2, 1).repeat_interleave(2, 2).flatten(1) / 4  # (64,2304)
-        means = torch.eye((fine // 4) ** 2).view(-1, fine // 4, fine // 4)
-        drawn_means = (up_means @ means @ up_means.T).flatten(1)  # (144,2304)
-        read_means = means.repeat_interleave(4, 1).repeat_interleave(4, 2).flatten(1) / 16
+        means = torch.eye(coarse**2).view(-1, coarse, coarse)
+        drawn_means = (up_means @ means @ up_means.T).flatten(1)  # (36,2304)
+        cell = fine // coarse
+        read_means = means.repeat_interleave(cell, 1).repeat_interleave(cell, 2).flatten(1) / cell**2
         kept, readings = torch.cat([drawn_means, drawn]).double(), torch.cat([read_means, read]).double()
         undo = torch.linalg.solve(
             (readings @ kept.T).T, kept
-        )  # (208,2304): readings -> the kept part with those readings
+        )  # (100,2304): readings -> the kept part with those readings
         for name, value in {
             "up_window": _exact_upsampling(fine, SIDE),  # (96,48)
             "up_cells": up_cells,
-            "up_means": up_means,
             "readings": readings.float().T.contiguous(),
             "undo": undo.float(),
         }.items():
@@ -106,6 +107,7 @@ class Lifting(nn.Module):
         return self.up_window @ field @ self.up_window.T
 
 
+COARSE_CELL = 16  # px; the means of such cells stay, so light and shade come from the input
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
