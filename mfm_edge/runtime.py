@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -88,8 +89,6 @@ class MfmRuntime:
 
         salt: 8 to 64 bytes; None draws a random one (anonymising), which the sidecar must keep for restoring.
         """
-        import os
-
         salt = os.urandom(16) if salt is None else bytes(salt)
         return MfmStream(self, _derive_key(_checked(factors), salt, key_derivation), salt, key_derivation)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mfm_edge.style import DIRECTION_CELLS, PLANE, STYLE_SIZE, signature_cells
 from mfm_edge.types import WINDOW
-from training.style_space import StyleSpace, thumbnail
+from training.style_space import StyleSpace, luminance, thumbnail
 
 __all__ = ["ContentEncoder", "Decoder", "Modifier", "StyleEncoder", "repeat_add"]
 
@@ -69,9 +69,17 @@ class Lifting(nn.Module):
         up_cells = _exact_upsampling(cells, fine)  # (48,24)
         coarse = SIDE // COARSE_CELL  # 6
         up_means = _exact_upsampling(coarse, fine)  # (48,6)
-        window = lambda plane: plane.view(-1, PLANE, PLANE)[:, TOP // 4 :, LEFT // 4 :][:, :cells, :cells]  # noqa: E731
-        drawn = (up_cells @ window(patterns) @ up_cells.T).flatten(1)  # (64,2304)
-        read = window(reading.T).repeat_interleave(2, 1).repeat_interleave(2, 2).flatten(1) / 4  # (64,2304)
+        drawn = (up_cells @ _window(patterns.view(-1, 1, PLANE, PLANE), 4).squeeze(1) @ up_cells.T).flatten(
+            1
+        )  # (64,2304)
+        read = (
+            _window(reading.T.reshape(-1, 1, PLANE, PLANE), 4)
+            .squeeze(1)
+            .repeat_interleave(2, 1)
+            .repeat_interleave(2, 2)
+            .flatten(1)
+            / 4
+        )  # (64,2304)
         means = torch.eye(coarse**2).view(-1, coarse, coarse)
         drawn_means = (up_means @ means @ up_means.T).flatten(1)  # (36,2304)
         cell = fine // coarse
@@ -95,8 +103,7 @@ class Lifting(nn.Module):
 
     def luminance(self, window: Tensor) -> Tensor:
         """Window (N,3,96,96) -> luminance field on the grid (N,1,48,48)."""
-        weights = window.new_tensor(LUMINANCE).view(1, 3, 1, 1)
-        return F.avg_pool2d((window * weights).sum(1, keepdim=True), 2)
+        return F.avg_pool2d(luminance(window), 2)
 
     def draw(self, plane: Tensor) -> Tensor:
         """Picture in the style plane (N,1,32,32), luminance in -1..1 -> field on the grid (N,1,48,48)."""
@@ -108,7 +115,6 @@ class Lifting(nn.Module):
 
 
 COARSE_CELL = 16  # px; the means of such cells stay, so light and shade come from the input
-LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def _exact_upsampling(small: int, large: int) -> Tensor:

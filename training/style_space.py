@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from mfm_edge.factors import ATTRIBUTES
 from mfm_edge.style import COORDINATES, PLANE, face_mask
+from mfm_edge.types import CROP_SIZE
 from training.data import FaceSet, to_tensor
 
-__all__ = ["StyleSpace", "fit_style_space", "thumbnail"]
+__all__ = ["StyleSpace", "fit_style_space", "luminance", "thumbnail"]
 
 COMPONENTS = 96
 LIGHTING_COMPONENTS = 5
@@ -36,11 +37,12 @@ class StyleSpace:
 
 def thumbnail(x: torch.Tensor) -> torch.Tensor:
     """(N, 3, 128, 128) RGB in -1..1 -> (N, 1, 32, 32) luminance in -1..1."""
-    weights = x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    return torch.nn.functional.avg_pool2d((x * weights).sum(1, keepdim=True), CELL)
+    return torch.nn.functional.avg_pool2d(luminance(x), CROP_SIZE // PLANE)
 
 
-CELL = 128 // PLANE
+def luminance(x: torch.Tensor) -> torch.Tensor:
+    """(N, 3, H, W) RGB -> (N, 1, H, W), weights of Rec. 601."""
+    return (x * x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def _regress(z: NDArray[np.float64], values: NDArray[np.floating]) -> NDArray[np.float64]:
