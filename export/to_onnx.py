@@ -23,6 +23,7 @@ __all__ = ["OPSET", "TOLERANCE", "export", "load_run", "main"]
 OPSET = 18
 TOLERANCE = 1e-4
 OUTPUTS = {"content_encoder": "latent", "style_encoder": "style", "decoder": "face"}
+HISTORY = "training/README.md, History of the shipped network"
 TERMS = (
     "Trained on CelebA: the weights may be used for non-commercial research and education only. "
     "The code around them is Apache-2.0."
@@ -77,6 +78,7 @@ def export(network: Modifier, folder: Path, *, steps: int) -> dict[str, float]:
         "sha256": {part: hashlib.sha256((folder / f"{part}.onnx").read_bytes()).hexdigest() for part in PARTS},
         "opset": OPSET,
         "steps": steps,
+        "history": HISTORY,
         "versions": {"torch": torch.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
         "torch_against_onnxruntime": {part: float(f"{value:.2g}") for part, value in differences.items()},
         "terms": TERMS,
