@@ -165,7 +165,7 @@ def publish(rows: list[Goal], card: Path, readme: Path, *, faces: int) -> None:
     content["measured"]["rows"] = [row.to_mapping() for row in rows]
     card.write_text(json.dumps(content, indent=1) + "\n")
     lines = [
-        f"The shipped network (step counter {content['steps']}; its history stands in `training/README.md`), on {faces}",
+        f"The shipped network (step counter {content['steps']}; history in `training/README.md`), on {faces}",
         "faces of people it never saw, after quantisation to uint8. SFace and MobileFaceNet took no part in training.",
         "",
         "| measured | value | goal |",
