@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mfm_edge.style import COORDINATES, STYLE_SIZE
+from mfm_edge.style import COORDINATES, DETAILS, NEIGHBOURS, STYLE_SIZE, shuffled
 from training.networks import LATENT_CHANNELS, Modifier
 
 __all__ = ["example_inputs", "split"]
@@ -25,10 +25,14 @@ def example_inputs(part: str, batch: int, *, seed: int = 0) -> dict[str, Tensor]
     """Random input of the right shapes and ranges, by input name."""
     generator = torch.Generator().manual_seed(seed)
     crop = torch.rand(batch, 3, 128, 128, generator=generator) * 2 - 1
-    code = torch.randn(batch, STYLE_SIZE, generator=generator)
     if part == "content_encoder":
-        return {"crop": crop, "style": code}
+        return {"crop": crop}
     if part == "style_encoder":
         rotation = torch.linalg.qr(torch.randn(batch, COORDINATES, COORDINATES, generator=generator))[0]
-        return {"crop": crop, "rotation": rotation, "signature": code}
-    return {"latent": torch.randn(batch, LATENT_CHANNELS, 32, 32, generator=generator), "crop": crop}
+        codes = torch.randn(2, batch, STYLE_SIZE, generator=generator)
+        return {"crop": crop, "rotation": rotation, "signature_from": codes[0], "signature_to": codes[1]}
+    latents = torch.randn(2, batch, LATENT_CHANNELS, 32, 32, generator=generator)
+    signs = torch.randn(batch, DETAILS, generator=generator).sign()
+    draws = torch.rand(batch, DETAILS // NEIGHBOURS, NEIGHBOURS, generator=generator)
+    order = torch.from_numpy(shuffled(draws.numpy()))
+    return {"latent_from": latents[0], "latent_to": latents[1], "order": order, "signs": signs, "crop": crop}

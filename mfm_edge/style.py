@@ -1,30 +1,38 @@
-"""From a derived secret to what the network needs: the keyed rotation and the signature of the 1024-value style code.
+"""From a derived secret to what the network needs: rotation, shuffle, and signatures of the 1024-value style code.
 
-The style code is a 32x32 plane in the geometry of the crop. Inside the face it carries a picture: the change of the
-face's luminance thumbnail that the key asks for (the style encoder draws it). Outside the face it carries the
-signature: direction, attributes asked for and key bits. The change is a rotation of the face's own coordinates in a
-whitened eigenface space, so the right key turns it back exactly and any other key gives another plausible face.
+The style code is a 32x32 plane in the geometry of the crop. Inside the face it carries a picture: the part of the
+face's coarse luminance that makes the person (the style encoder draws it). Outside the face it carries the signature:
+whether the face is an original or a surrogate, attributes asked for and key bits. The key turns the face's own
+coordinates in a whitened eigenface space and shuffles what is left of its detail, so the right key undoes it
+exactly and any other key gives another plausible face.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.types import CROP_SIZE
+from mfm_edge.types import CROP_SIZE, WINDOW
 
 __all__ = [
     "BANDS",
+    "BLOCK",
     "COORDINATES",
+    "DETAILS",
+    "NEIGHBOURS",
     "PLANE",
     "STYLE_SIZE",
     "StyleKey",
     "expand",
+    "face_blocks",
     "face_mask",
+    "original_signature",
+    "shuffled",
     "signature",
     "signature_cells",
 ]
@@ -32,8 +40,11 @@ __all__ = [
 PLANE = 32
 STYLE_SIZE = PLANE * PLANE
 # Coordinates turn only among others of similar variance: noise of the codec in a weak one never blows up a strong one.
-BANDS = (24, 40)
+BANDS = (12, 20)
 COORDINATES = sum(BANDS)
+BLOCK = 8  # px; coarse luminance is the means of such blocks of the window, detail is what varies within them
+DETAILS = (WINDOW[2] // 2) ** 2  # coefficients of the window, one for every 2x2 px
+NEIGHBOURS = 9  # coefficients that the key shuffles among each other
 DIRECTION_CELLS = 8
 CELLS_AN_ATTRIBUTE = 2
 
@@ -45,18 +56,25 @@ class StyleKey:
     """What a secret and the attributes mean to the network, for one direction.
 
     rotation: (COORDINATES, COORDINATES) float32, orthogonal, block diagonal by BANDS.
-    signature: (STYLE_SIZE,) float32, zero inside the face.
-    The repr shows neither: both are as secret as the password.
+    order: (DETAILS,) int64: where each coefficient of unexpected detail comes from, a permutation within every
+    NEIGHBOURS of them; signs: (DETAILS,) float32, +1 or -1, by which they are multiplied then.
+    signature_from, signature_to: (STYLE_SIZE,) float32, zero inside the face: of the face that comes in, and of the
+    one that goes out.
+    The repr shows nothing: all of it is as secret as the password.
     """
 
     rotation: FloatArray
-    signature: FloatArray
+    order: NDArray[np.int64]
+    signs: FloatArray
+    signature_from: FloatArray
+    signature_to: FloatArray
 
     def inverse(self) -> StyleKey:
         """The key of the opposite direction: restoring what this one anonymised, and the other way round."""
-        turned = self.signature.copy()
-        turned[signature_cells()[:DIRECTION_CELLS]] *= -1
-        return replace(self, rotation=np.ascontiguousarray(self.rotation.T), signature=turned)
+        back = np.argsort(self.order)
+        return StyleKey(
+            np.ascontiguousarray(self.rotation.T), back, self.signs[back], self.signature_to, self.signature_from
+        )
 
 
 def face_mask(size: int) -> FloatArray:
@@ -64,18 +82,31 @@ def face_mask(size: int) -> FloatArray:
     step = CROP_SIZE / size
     axis = (np.arange(size) + 0.5) * step / CROP_SIZE
     x, y = axis[None, :], axis[:, None]
-    distance = ((x - 0.5) / 0.245) ** 2 + ((y - 0.645) / 0.30) ** 2
+    distance = ((x - 0.5) / 0.285) ** 2 + ((y - 0.63) / 0.345) ** 2
     return np.exp(-(distance**2)).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def face_blocks() -> FloatArray:
+    """(12, 12) float32 in 0..1: how far each block of the window belongs to the face; exactly 0 outside it."""
+    top, left, side = WINDOW
+    mask = face_mask(CROP_SIZE)[top : top + side, left : left + side]
+    blocks = mask.reshape(side // BLOCK, BLOCK, side // BLOCK, BLOCK).mean((1, 3))
+    return np.where(blocks < 0.2, 0, blocks).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
 def signature_cells() -> NDArray[np.intp]:
     """Indices into the style code that lie outside the face, row by row: direction, attributes, then key bits."""
-    return np.flatnonzero(face_mask(PLANE).reshape(-1) < 0.02)
+    cell = CROP_SIZE // PLANE
+    top, left, side = (value // cell for value in WINDOW)
+    face = np.zeros((PLANE, PLANE), bool)
+    face[top : top + side, left : left + side] = np.kron(face_blocks() > 0, np.ones((BLOCK // cell,) * 2, bool))
+    return np.flatnonzero(~face)
 
 
-def signature(bits: NDArray[np.bool_], attributes: FloatArray, *, restore: bool = False) -> FloatArray:
-    """Lay direction, attributes and key bits out as a style code.
+def signature(bits: NDArray[np.bool_], attributes: FloatArray) -> FloatArray:
+    """Lay attributes and key bits of a surrogate out as a style code.
 
     bits: (..., at least STYLE_SIZE) bool; attributes: (..., A) float32 in {-1, 0, +1}.
     Returns (..., STYLE_SIZE) float32.
@@ -85,9 +116,16 @@ def signature(bits: NDArray[np.bool_], attributes: FloatArray, *, restore: bool 
     code = np.zeros((*lead, STYLE_SIZE), np.float32)
     wide = np.repeat(attributes, CELLS_AN_ATTRIBUTE, axis=-1)
     start = DIRECTION_CELLS + wide.shape[-1]
-    code[..., cells[:DIRECTION_CELLS]] = -1.0 if restore else 1.0
+    code[..., cells[:DIRECTION_CELLS]] = 1.0
     code[..., cells[DIRECTION_CELLS:start]] = wide
     code[..., cells[start:]] = np.where(bits[..., : len(cells) - start], 0.5, -0.5)
+    return code
+
+
+def original_signature() -> FloatArray:
+    """(STYLE_SIZE,) float32: the signature of every original, which has neither key nor attributes."""
+    code = np.zeros(STYLE_SIZE, np.float32)
+    code[signature_cells()[:DIRECTION_CELLS]] = -1.0
     return code
 
 
@@ -96,10 +134,11 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
 
     secret: at least 16 bytes from factors.derive_secret. attributes: (A,) float32 in {-1, 0, +1}.
     """
-    stream = hashlib.shake_256(b"mfm-edge style 1" + secret).digest(STYLE_SIZE // 8 + 16 * COORDINATES**2)
-    bits = np.unpackbits(np.frombuffer(stream[: STYLE_SIZE // 8], np.uint8)).astype(bool)
+    code, turns = STYLE_SIZE // 8, 16 * COORDINATES**2
+    stream = hashlib.shake_256(b"mfm-edge style 2" + secret).digest(code + turns + 4 * DETAILS + DETAILS // 8)
+    bits = np.unpackbits(np.frombuffer(stream[:code], np.uint8)).astype(bool)
     # Box-Muller on 53-bit uniforms: the same on every machine and numpy version.
-    words = np.frombuffer(stream[STYLE_SIZE // 8 :], "<u8")
+    words = np.frombuffer(stream[code : code + turns], "<u8")
     uniform = ((words >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0**53
     first, second = uniform.reshape(2, -1)
     normal = (np.sqrt(-2 * np.log(first)) * np.cos(2 * np.pi * second)).reshape(COORDINATES, COORDINATES)
@@ -110,4 +149,14 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
         q, r = np.linalg.qr(normal[band, band])
         rotation[band, band] = q * np.sign(np.diag(r))  # sign fixed: uniform over the orthogonal group
         start += size
-    return StyleKey(rotation=rotation, signature=signature(bits, attributes))
+    draws = np.frombuffer(stream[code + turns : code + turns + 4 * DETAILS], "<u4").reshape(-1, NEIGHBOURS)
+    flips = np.unpackbits(np.frombuffer(stream[code + turns + 4 * DETAILS :], np.uint8))
+    signs = np.where(flips > 0, np.float32(1), np.float32(-1))
+    return StyleKey(rotation, shuffled(draws), signs, original_signature(), signature(bits, attributes))
+
+
+def shuffled(draws: NDArray[Any]) -> NDArray[np.int64]:
+    """Random numbers (..., DETAILS / NEIGHBOURS, NEIGHBOURS) -> a permutation within every row, (..., DETAILS)."""
+    starts = np.arange(0, DETAILS, NEIGHBOURS)[:, None]
+    order = np.argsort(draws, axis=-1, kind="stable") + starts
+    return order.reshape(*draws.shape[:-2], DETAILS).astype(np.int64)

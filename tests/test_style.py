@@ -1,11 +1,24 @@
 import numpy as np
 import pytest
 
-from mfm_edge.style import BANDS, COORDINATES, STYLE_SIZE, expand, face_mask, signature, signature_cells
+from mfm_edge.style import (
+    BANDS,
+    COORDINATES,
+    DETAILS,
+    NEIGHBOURS,
+    STYLE_SIZE,
+    expand,
+    face_blocks,
+    face_mask,
+    signature,
+    signature_cells,
+)
 
 NO_ATTRIBUTES = np.zeros(17, np.float32)
-KNOWN_ROTATION = [0.2355206, -0.0484028, 0.1161038, -0.0471045]
-KNOWN_BITS = "+-+-+++---+++---"
+KNOWN_ROTATION = [-0.0512346, 0.3692062, 0.0053245, -0.0651211]
+KNOWN_BITS = "--++++++-+----+-"
+KNOWN_SIGNS = "-+---+++---++--+"
+KNOWN_ORDER = [8, 7, 6, 3, 0, 1, 5, 4, 2]
 
 
 def test_rotation_is_orthogonal_and_stays_within_bands():
@@ -23,19 +36,36 @@ def test_same_secret_same_key_other_secret_unrelated_key():
         expand(b"b" * 32, NO_ATTRIBUTES),
     )
     np.testing.assert_array_equal(one.rotation, again.rotation)
-    np.testing.assert_array_equal(one.signature, again.signature)
+    np.testing.assert_array_equal(one.signature_to, again.signature_to)
     # Two random rotations agree by chance only: the mean diagonal of R1^T R2 is near 0, not 1.
     assert abs(np.trace(one.rotation.T @ other.rotation)) / COORDINATES < 0.15
     bits = signature_cells()[60:]
-    assert 0.35 < np.mean(one.signature[bits] == other.signature[bits]) < 0.65
+    assert abs(np.mean(one.signs * other.signs)) < 0.1 and len(one.signs) == DETAILS
+    assert 0.35 < np.mean(one.signature_to[bits] == other.signature_to[bits]) < 0.65
 
 
-def test_inverse_turns_back_and_flips_only_the_direction():
+def test_inverse_turns_back_and_swaps_the_signatures():
     key = expand(b"k" * 32, NO_ATTRIBUTES)
     back = key.inverse()
     np.testing.assert_allclose(back.rotation @ key.rotation, np.eye(COORDINATES), atol=1e-5)
-    assert np.count_nonzero(back.signature != key.signature) == 8
-    np.testing.assert_array_equal(back.inverse().signature, key.signature)
+    np.testing.assert_array_equal(back.signature_from, key.signature_to)
+    np.testing.assert_array_equal(back.signature_to, key.signature_from)
+    detail = np.random.default_rng(0).random(DETAILS).astype(np.float32)
+    shuffled_detail = detail[key.order] * key.signs
+    np.testing.assert_array_equal(shuffled_detail[back.order] * back.signs, detail)
+
+
+def test_order_moves_coefficients_among_neighbours_only():
+    order = expand(b"k" * 32, NO_ATTRIBUTES).order
+    np.testing.assert_array_equal(np.sort(order), np.arange(DETAILS))
+    np.testing.assert_array_equal(order // NEIGHBOURS, np.arange(DETAILS) // NEIGHBOURS)
+    assert np.mean(order == np.arange(DETAILS)) < 0.2
+
+
+def test_an_original_has_the_same_signature_under_every_key():
+    one, other = expand(b"a" * 32, NO_ATTRIBUTES), expand(b"b" * 32, NO_ATTRIBUTES)
+    np.testing.assert_array_equal(one.signature_from, other.signature_from)
+    assert np.count_nonzero(one.signature_from) == 8
 
 
 def test_signature_stays_outside_the_face_and_carries_attributes():
@@ -43,7 +73,8 @@ def test_signature_stays_outside_the_face_and_carries_attributes():
     wanted[3] = -1
     plain = signature(np.ones(STYLE_SIZE, bool), NO_ATTRIBUTES)
     asked = signature(np.ones(STYLE_SIZE, bool), wanted)
-    assert np.abs(asked * (face_mask(32).ravel() >= 0.02)).max() == 0
+    window = asked.reshape(32, 32)[7:31, 4:28].reshape(12, 2, 12, 2)
+    assert not window.transpose(0, 2, 1, 3)[face_blocks() > 0].any()
     assert np.count_nonzero(plain != asked) == 2
 
 
@@ -57,7 +88,9 @@ def test_known_vector():
     """The code a secret gives is part of the format: changing it makes every protected video unrestorable."""
     key = expand(bytes(range(32)), NO_ATTRIBUTES)
     np.testing.assert_allclose(key.rotation[0, :4], KNOWN_ROTATION, atol=1e-6)
-    assert "".join("+" if v > 0 else "-" for v in key.signature[signature_cells()[42:58]]) == KNOWN_BITS
+    assert "".join("+" if v > 0 else "-" for v in key.signature_to[signature_cells()[42:58]]) == KNOWN_BITS
+    assert "".join("+" if v > 0 else "-" for v in key.signs[:16]) == KNOWN_SIGNS
+    assert key.order[:9].tolist() == KNOWN_ORDER
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])

@@ -12,24 +12,24 @@ class Weights:
     """Weight of each loss. The first seven are the paper's (equations 1-7); the rest is what measurement added."""
 
     b_anonymised: float = 0.0  # eq. 1, first term: |F_d - I|. Holds the network in y = x, hence off.
-    b_restored: float = 10.0  # eq. 1, second term: |F_r - I|
+    b_restored: float = 4.0  # eq. 1, second term: |F_r - I|
     attr_cls: float = 0.5  # eq. 2
     adv: float = 0.0  # eq. 3, on fixed identity labels
-    feat: float = 4.0  # eq. 4
-    rec: float = 2.0  # eq. 5
+    feat: float = 6.0  # eq. 4
+    rec: float = 1.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
-    gan: float = 2.5  # hinge loss of the patch and feature discriminators
-    push: float = 20.0  # embedding of y at least `margin` away from x
-    push_features: float = 20.0  # the same for the local features
-    pull: float = 1.0  # y towards a real face that has the asked-for thumbnail
+    gan: float = 3.5  # hinge loss of the patch and feature discriminators
+    push: float = 12.0  # embedding of y at least `margin` away from x
+    push_features: float = 12.0  # the same for the local features
+    pull: float = 2.0  # y towards a real face that has the asked-for coordinates
     clipped: float = 20.0  # y within the range of uint8: what is clipped cannot be restored
-    keep: float = 4.0  # outside the head y = x
+    unexpected: float = 30.0  # what of x its content and coordinates do not let expect: the key has to hide it
 
 
 # The paper's own weights (below its equation 7), for comparison: nothing that measurement added.
 PAPER_WEIGHTS = Weights(
     b_anonymised=20, b_restored=20, attr_cls=20, adv=1, feat=10, rec=20, domain_cls=20, gan=1,
-    push=0, push_features=0, pull=0, clipped=0, keep=0,
+    push=0, push_features=0, pull=0, clipped=0, unexpected=0,
 )  # fmt: skip
 
 
@@ -42,15 +42,15 @@ class Config:
 
     batch: int = 8
     seed: int = 0
-    learning_rate: float = 4e-4
+    learning_rate: float = 5e-4
     discriminator_learning_rate: float = 8e-4
     ema: float = 0.99
-    push_start: int = 200
-    push_ramp: int = 400
+    push_start: int = 100
+    push_ramp: int = 300
     margin: float = 1.2
     chips: tuple[int, ...] = (120, 128, 136, 150)
-    cool_down: float = 0.2  # share of a run's minutes at its end in which the rates fall to nothing, linearly
-    swap_share: float = 0.5  # share of a batch whose target thumbnail is that of a real other face
+    cool_down: float = 0.35  # share of a run's minutes at its end in which the rates fall to nothing, linearly
+    swap_share: float = 0.5  # share of a batch whose coordinates become those of a real other face
     phase1_steps: int = 600
     checkpoint_minutes: float = 4.0
     sample_every: int = 250

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from mfm_edge.factors import ATTRIBUTES
-from mfm_edge.style import BANDS, COORDINATES, STYLE_SIZE, signature
+from mfm_edge.style import BANDS, COORDINATES, DETAILS, NEIGHBOURS, STYLE_SIZE, original_signature, shuffled, signature
 
 __all__ = ["Keys", "random_attributes", "random_keys"]
 
 
+@dataclass(frozen=True, slots=True)
 class Keys:
-    """rotation (N,C,C) and signatures (N,1024) of both directions, attributes (N,A) in {-1,0,+1}."""
+    """N keys as mfm_edge.style.StyleKey has them one by one: rotation (N,C,C), order and signs (N,DETAILS),
+    signature_from and signature_to (N,1024); and attributes (N,A) in {-1,0,+1}."""
 
-    def __init__(self, rotation: Tensor, bits: np.ndarray, attributes: np.ndarray) -> None:
-        self.rotation = rotation
-        self.attributes = torch.from_numpy(attributes)
-        self.anonymise = torch.from_numpy(signature(bits, attributes))
-        self.restore = torch.from_numpy(signature(bits, attributes, restore=True))
+    rotation: Tensor
+    order: Tensor
+    signs: Tensor
+    signature_from: Tensor
+    signature_to: Tensor
+    attributes: Tensor
+
+    def inverse(self) -> Keys:
+        """The keys that restore what these anonymise."""
+        back = self.order.argsort(1)
+        signs = self.signs.gather(1, back)
+        rotation = self.rotation.transpose(1, 2)
+        return Keys(rotation, back, signs, self.signature_to, self.signature_from, self.attributes)
+
+    def __getitem__(self, index: Tensor | slice) -> Keys:
+        return Keys(*(getattr(self, name)[index] for name in self.__slots__))
+
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """What the modifier takes beside the faces."""
+        return self.rotation, self.order, self.signs, self.signature_from, self.signature_to
 
 
 HAIR_COLOURS = 4  # the first entries of ATTRIBUTES exclude each other
@@ -45,4 +64,8 @@ def random_keys(n: int, rng: np.random.Generator, *, attributes: np.ndarray | No
         rotation[:, band, band] = q * r.diagonal(dim1=1, dim2=2).sign()[:, None, :]
         start += size
     wanted = np.zeros((n, len(ATTRIBUTES)), np.float32) if attributes is None else attributes
-    return Keys(rotation, rng.random((n, STYLE_SIZE)) < 0.5, wanted)
+    order = torch.from_numpy(shuffled(rng.random((n, DETAILS // NEIGHBOURS, NEIGHBOURS))))
+    signs = torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), (n, DETAILS)))
+    original = torch.from_numpy(original_signature()).expand(n, -1)
+    coded = torch.from_numpy(signature(rng.random((n, STYLE_SIZE)) < 0.5, wanted))
+    return Keys(rotation, order, signs, original, coded, torch.from_numpy(wanted))

@@ -18,11 +18,11 @@ __all__ = [
     "feature_dissimilarity",
     "hinge_discriminator",
     "hinge_generator",
-    "keep_outside",
     "push_away",
     "push_features",
     "reconstruction",
     "swap",
+    "unexpected",
 ]
 
 _MASK = torch.from_numpy(face_mask(128))[None, None]
@@ -33,9 +33,6 @@ def _ellipse(height: int, width: int, centre: tuple[float, float], radii: tuple[
     y = ((torch.arange(height) + 0.5) / height - centre[1]) / radii[1]
     x = ((torch.arange(width) + 0.5) / width - centre[0]) / radii[0]
     return torch.exp(-((x[None] ** 2 + y[:, None] ** 2) ** 2))
-
-
-_HEAD = _ellipse(128, 128, centre=(0.5, 0.6), radii=(0.33, 0.4))
 
 
 def appearance(face: Tensor, original: Tensor) -> Tensor:
@@ -104,9 +101,9 @@ def clipped(face: Tensor) -> Tensor:
     return F.relu(face.abs() - 0.98).mean()
 
 
-def keep_outside(face: Tensor, original: Tensor) -> Tensor:
-    """Outside the head nothing changes."""
-    return ((face - original).abs() * (1 - _HEAD)).mean()
+def unexpected(left: Tensor) -> Tensor:
+    """Detail (N,1,48,48) of a face that the network did not expect: what the key has to scramble."""
+    return left.abs().mean()
 
 
 def hinge_generator(scores: list[Tensor]) -> Tensor:

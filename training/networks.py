@@ -1,28 +1,50 @@
 """The Multi-factor Modifier: content encoder, style encoder, repeat-and-add, decoder (paper section 3.1, Figure 3).
 
 Three changes against the paper, each measured first (see training/README.md):
-- the decoder's output is a residual on the input crop, in a part of the picture that the encoder never sees: the same
-  residual is found again from the surrogate and taken off, so restoring is exact and needs no training;
-- the style code is a picture: the change of the face's thumbnail that the key asks for, drawn by the style encoder;
+- the face is split into what the decoder must leave alone, coordinates that the key turns, and detail. The decoder
+  draws the detail that it expects of a face with such coordinates; the key scrambles what is left over. All of it is
+  undone exactly with the same key, so restoring needs no training;
+- the style code is a picture: the part of the face's coarse luminance that makes the person;
 - only the 96x96 window around the face is computed, so what lies outside it is never touched and costs nothing.
 """
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mfm_edge.style import DIRECTION_CELLS, PLANE, STYLE_SIZE, signature_cells
+from mfm_edge.style import (
+    BLOCK,
+    COORDINATES,
+    DIRECTION_CELLS,
+    NEIGHBOURS,
+    PLANE,
+    STYLE_SIZE,
+    face_mask,
+    signature_cells,
+)
 from mfm_edge.types import WINDOW
-from training.style_space import StyleSpace, luminance, thumbnail
+from training.style_space import COARSE_SCALE, StyleSpace, coarse_luminance, luminance
+from training.wavelet import wavelet
 
 __all__ = ["ContentEncoder", "Decoder", "Modifier", "StyleEncoder", "repeat_add"]
 
 LATENT_CHANNELS = 256
 TOP, LEFT, SIDE = WINDOW  # multiples of a latent cell (4 px)
-RAMP = 8  # px over which the change fades to nothing at the window's border
+GRID = SIDE // 2  # 48: the grid of 2 px cells on which luminance changes; finer detail stays
+CELLS = SIDE // 4  # 24: latent cells
+BLOCKS = SIDE // BLOCK  # 12
+HIDDEN_SHARE = 0.1  # detail whose wavelets lie in the face by this share of their energy is drawn by the network
+DAMPING = 0.3  # of unexpected detail in the surrogate; its noise grows by the inverse of it when restored
+# Distance of a surrogate's coordinates from the mean, in units of the usual one: this much at the usual distance of the
+# original, and growing with this power of it.
+SURROGATE_RADIUS, EVENED = 1.1, 0.5
+# How red, green and blue change when the luminance of a face changes by one (regression on the training faces).
+SHADE = (1.066, 0.986, 0.897)
+STYLE_GAIN = 2.0  # the picture in the style code against luminance in -1..1, so that it weighs as much as the key bits
 
 
 def repeat_add(content: Tensor, style: Tensor) -> Tensor:
@@ -51,70 +73,103 @@ class Block(nn.Module):
         return x + self.expand(F.silu(self.conv(F.silu(h))))
 
 
-class Lifting(nn.Module):
-    """The fixed linear algebra that makes the modifier exactly invertible: it never sees what it changes.
+class Bands(nn.Module):
+    """The fixed linear algebra that splits the window's luminance, on a 48x48 grid of 2 px cells, into wavelet bands.
 
-    A crop's window is split on a 48x48 grid (2 px cells). The *free* part is what the network may change: the luminance
-    on that grid but for the means of 16 px cells and the coordinates of the style space. Colour stays. The content
-    encoder sees the window without its free part, moved half way along the change of coordinates: the same picture from
-    the original and from the surrogate. So the change it decides on is the same in both directions, added in one and
-    subtracted in the other.
+    Coarse: 12x12 coefficients, of which coordinates of the style space are read. Hidden: what the network draws, that
+    is detail in the face, and of its coarse coefficients what neither coordinates nor light and expression need.
+    Changing one leaves all else as it is, exactly.
     """
 
     def __init__(self, space: StyleSpace) -> None:
         super().__init__()
-        cells = SIDE // 4  # 24
-        fine = SIDE // 2  # 48
-        patterns, reading = torch.from_numpy(space.synthesis), torch.from_numpy(space.analysis)
-        up_cells = _exact_upsampling(cells, fine)  # (48,24)
-        coarse = SIDE // COARSE_CELL  # 6
-        up_means = _exact_upsampling(coarse, fine)  # (48,6)
-        drawn = (up_cells @ _window(patterns.view(-1, 1, PLANE, PLANE), 4).squeeze(1) @ up_cells.T).flatten(
-            1
-        )  # (64,2304)
-        read = (
-            _window(reading.T.reshape(-1, 1, PLANE, PLANE), 4)
-            .squeeze(1)
-            .repeat_interleave(2, 1)
-            .repeat_interleave(2, 2)
-            .flatten(1)
-            / 4
-        )  # (64,2304)
-        means = torch.eye(coarse**2).view(-1, coarse, coarse)
-        drawn_means = (up_means @ means @ up_means.T).flatten(1)  # (36,2304)
-        cell = fine // coarse
-        read_means = means.repeat_interleave(cell, 1).repeat_interleave(cell, 2).flatten(1) / cell**2
-        kept, readings = torch.cat([drawn_means, drawn]).double(), torch.cat([read_means, read]).double()
-        undo = torch.linalg.solve(
-            (readings @ kept.T).T, kept
-        )  # (100,2304): readings -> the kept part with those readings
+        transform = wavelet(GRID, 2)
+        face = F.avg_pool2d(torch.from_numpy(face_mask(128))[None, None, TOP : TOP + SIDE, LEFT : LEFT + SIDE], 2)
+        share = transform.square() @ face @ transform.square().T  # of each coefficient that lies in the face
+        rim = torch.ones_like(face)
+        rim[:, :, 2:-2, 2:-2] = 0  # the transform is periodic: what lies on one border lies on the other, too
+        outside = transform.square() @ rim @ transform.square().T > 0.02
+        detail = ((share > HIDDEN_SHARE) & ~outside).float()
+        detail[:, :, :BLOCKS, :BLOCKS] = 0
+        slots = _slots(share, detail, space.rest.shape[1])
+        slot_of = torch.full((GRID**2,), len(slots)).index_copy(0, slots, torch.arange(len(slots)))
+        detail = torch.zeros_like(detail).flatten().index_fill(0, slots, 1).view_as(detail)
+        detail[:, :, :BLOCKS, :BLOCKS] = 0
+        damping = torch.exp(math.log(DAMPING) * share * detail)
+        damping[:, :, :BLOCKS, :BLOCKS] = DAMPING
+        shade = torch.tensor(SHADE).view(1, 3, 1, 1)
+        analysis, synthesis, rest = space.tensors().values()
         for name, value in {
-            "up_window": _exact_upsampling(fine, SIDE),  # (96,48)
-            "up_cells": up_cells,
-            "readings": readings.float().T.contiguous(),
-            "undo": undo.float(),
+            "transform": transform,  # (48,48)
+            "up_window": _exact_upsampling(GRID, SIDE),  # (96,48)
+            "detail": detail,  # (1,1,48,48)
+            "impersonal": torch.eye(BLOCKS**2) - analysis @ synthesis,  # (144,144): takes the coordinates out
+            "rest": rest,  # (144,K)
+            "damping": damping,  # (1,1,48,48)
+            "slots": slots,  # (M,): where the hidden part lies, neighbours side by side
+            "slot_of": slot_of,  # (48*48,): the inverse; M where nothing is hidden
+            "shade": shade / luminance(shade),
         }.items():
             self.register_buffer(name, value, persistent=False)
 
-    def free(self, field: Tensor) -> Tensor:
-        """The free part of a luminance field on the grid, (N,1,48,48): a linear projection."""
-        flat = field.flatten(1)
-        return (flat - (flat @ self.readings) @ self.undo).view_as(field)
+    def coefficients(self, grid: Tensor) -> Tensor:
+        """Luminance on the grid -> wavelet coefficients, (N,1,48,48) each."""
+        return self.transform @ grid @ self.transform.T
 
-    def luminance(self, window: Tensor) -> Tensor:
-        """Window (N,3,96,96) -> luminance field on the grid (N,1,48,48)."""
-        return F.avg_pool2d(luminance(window), 2)
+    def grid(self, coefficients: Tensor) -> Tensor:
+        """The inverse of `coefficients`; of (N,1,12,12), all detail is zero."""
+        rows = self.transform[: coefficients.shape[2]]
+        return rows.T @ coefficients @ rows
 
-    def draw(self, plane: Tensor) -> Tensor:
-        """Picture in the style plane (N,1,32,32), luminance in -1..1 -> field on the grid (N,1,48,48)."""
-        return self.up_cells @ _window(plane, 4) @ self.up_cells.T
+    def stays(self, coefficients: Tensor) -> Tensor:
+        """Coefficients without coordinates and hidden part: the same in original and surrogate, (N,1,48,48)."""
+        coarse = coefficients[:, :, :BLOCKS, :BLOCKS].flatten(1) @ self.impersonal
+        coarse = coarse - (coarse @ self.rest) @ self.rest.T
+        return self._with_coarse(coefficients * (1 - self.detail), coarse)
 
-    def to_window(self, field: Tensor) -> Tensor:
-        """Field on the grid (N,C,48,48) -> pixels of the window (N,C,96,96), smooth, with exactly those 2 px means."""
-        return self.up_window @ field @ self.up_window.T
+    def hidden(self, coefficients: Tensor) -> Tensor:
+        """The hidden part: detail in the face where it is, and the rest in the first places of the coarse corner."""
+        coarse = coefficients[:, :, :BLOCKS, :BLOCKS].flatten(1) @ self.impersonal @ self.rest
+        return self._with_coarse(coefficients * self.detail, F.pad(coarse, (0, BLOCKS**2 - coarse.shape[1])))
+
+    def show(self, hidden: Tensor) -> Tensor:
+        """Hidden part -> coefficients, (N,1,48,48) each."""
+        coarse = hidden[:, :, :BLOCKS, :BLOCKS].flatten(1)[:, : self.rest.shape[1]] @ self.rest.T
+        return self._with_coarse(hidden, coarse)
+
+    def shuffle(self, hidden: Tensor, order: Tensor, signs: Tensor) -> Tensor:
+        """Move the coefficients of a hidden part among their neighbours and multiply them by the key's signs."""
+        m = len(self.slots)
+        moved = hidden.flatten(1)[:, self.slots].gather(1, order[:, :m]) * signs[:, :m]
+        return F.pad(moved, (0, 1))[:, self.slot_of].view_as(hidden)
+
+    def _with_coarse(self, coefficients: Tensor, coarse: Tensor) -> Tensor:
+        corner = coarse.view(-1, 1, BLOCKS, BLOCKS)
+        top = torch.cat([corner, coefficients[:, :, :BLOCKS, BLOCKS:]], 3)
+        return torch.cat([top, coefficients[:, :, BLOCKS:]], 2)
+
+    def to_window(self, grid: Tensor) -> Tensor:
+        """Change of luminance on the grid (N,1,48,48) -> change of the window's RGB (N,3,96,96), exactly that much."""
+        return (self.up_window @ grid @ self.up_window.T) * self.shade
 
 
-COARSE_CELL = 16  # px; the means of such cells stay, so light and shade come from the input
+def _slots(share: Tensor, detail: Tensor, rest: int) -> Tensor:
+    """Places in the flattened coefficients that the hidden part uses, ordered so that every NEIGHBOURS of them are of
+    one band and lie side by side. A few that lie least in the face are left out to make the number even."""
+    places = detail.flatten().nonzero().flatten()
+    spare = (len(places) + rest) % NEIGHBOURS
+    places = places[share.flatten()[places].argsort(stable=True)[spare:]]
+    row, column = places // GRID, places % GRID
+    side = math.isqrt(NEIGHBOURS)
+    band = torch.bucketize(row, torch.tensor([BLOCKS, GRID // 2]), right=True) * 3
+    band += torch.bucketize(column, torch.tensor([BLOCKS, GRID // 2]), right=True)
+    key = ((band * GRID + row // side) * GRID + column // side) * GRID**2 + places
+    corner = torch.arange(rest)
+    return torch.cat([corner // BLOCKS * GRID + corner % BLOCKS, places[key.argsort()]])
+
+
+def _repeat(x: Tensor, times: int) -> Tensor:
+    return x.repeat_interleave(times, 2).repeat_interleave(times, 3)
 
 
 def _exact_upsampling(small: int, large: int) -> Tensor:
@@ -134,11 +189,8 @@ def _border(cell: int) -> tuple[int, int, int, int]:
     return left, size - left - side, top, size - top - side
 
 
-STYLE_GAIN = 2.0  # the picture in the style code against luminance in -1..1, so that it weighs as much as the key bits
-
-
 class StyleReader(nn.Module):
-    """Takes a style code apart: direction, picture of the change, and the code without its direction."""
+    """Takes a style code apart: whether it is a surrogate's, the picture, and the code without that sign."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,100 +201,128 @@ class StyleReader(nn.Module):
         self.register_buffer("inside", inside.view(1, STYLE_SIZE), persistent=False)
         self.register_buffer("direction", direction.view(STYLE_SIZE, 1), persistent=False)
 
-    def forward(self, style: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """style (N,1024) -> sign (N,1,1,1), +1 to anonymise and -1 to restore; picture (N,1,32,32); code (N,1024)."""
+    def forward(self, style: Tensor) -> tuple[Tensor, Tensor]:
+        """style (N,1024) -> sign (N,1,1,1), +1 for surrogates and -1 for originals; picture (N,1,12,12)."""
         sign = (style @ self.direction).view(-1, 1, 1, 1)
         picture = (style * self.inside / STYLE_GAIN).view(-1, 1, PLANE, PLANE)
-        return sign, picture, style * (self.direction.T == 0)
+        return sign, F.avg_pool2d(_window(picture, 4), BLOCK // 4)
 
 
 class ContentEncoder(nn.Module):
-    """(N,3,128,128) RGB in -1..1 and style code (N,1024) -> (N,256,32,32), zero outside the window.
+    """(N,3,128,128) RGB in -1..1 -> (N,256,32,32), zero outside the window: the same for original and surrogate.
 
-    Its mean over channels is zero, which makes the repeat-and-add transparent: the mean over channels of the sum is the
-    style code itself.
+    It sees what the modifier leaves alone: coarse luminance without the coordinates that a key turns, blurred colour,
+    and what surrounds the face. Its mean over channels is zero, which makes the repeat-and-add transparent: the mean
+    over channels of the sum is the style code itself.
     """
 
-    def __init__(self, lifting: Lifting) -> None:
+    def __init__(self, bands: Bands) -> None:
         super().__init__()
-        self.lifting = lifting
-        self.reader = StyleReader()
-        self.stem = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(12, 32, 3, padding=1),  # (N,32,48,48)
-            nn.SiLU(),
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(128, LATENT_CHANNELS, 1),  # (N,256,24,24)
-        )
+        self.bands = bands
+        self.stem = nn.Sequential(nn.Conv2d(6, 64, 3, padding=1), nn.SiLU(), nn.Conv2d(64, LATENT_CHANNELS, 1))
         self.blocks = nn.Sequential(Block(1), Block(2))
 
-    def visible(self, x: Tensor, style: Tensor) -> Tensor:
-        """What the network may see of a crop's window, (N,3,96,96): the same from original and surrogate."""
-        sign, picture, _ = self.reader(style)
+    def visible(self, x: Tensor) -> Tensor:
+        """What the network may see of a crop, (N,6,24,24): luminance of four pixels; red, blue against it."""
         window = _window(x, 1)
-        free = self.lifting.free(self.lifting.luminance(window))
-        return window + self.lifting.to_window(0.5 * sign * self.lifting.draw(picture) - free)
+        light = luminance(window)
+        seen = self.bands.grid(self.bands.stays(self.bands.coefficients(F.avg_pool2d(light, 2))))
+        # Red and blue each change by a known multiple of the luminance: take that out, and nothing moves.
+        shade = self.bands.shade[:, ::2]
+        colour = F.avg_pool2d(window[:, ::2] - shade * light, 4)
+        return torch.cat([F.pixel_unshuffle(seen, 2), colour], 1)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        z = self.blocks(self.stem(self.visible(x, style)))
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.blocks(self.stem(self.visible(x)))
         z = z - z.mean(1, keepdim=True)
         return F.pad(z, _border(4))
 
 
 class Decoder(nn.Module):
-    """(N,256,32,32) summed latent and (N,3,128,128) input crop -> (N,3,128,128) RGB in -1..1."""
+    """Summed latents (N,256,32,32) of the face that comes in and of the one that goes out, order and signs (N,DETAILS)
+    and input crop (N,3,128,128) -> (N,3,128,128) RGB in -1..1."""
 
-    def __init__(self, lifting: Lifting) -> None:
+    def __init__(self, bands: Bands) -> None:
         super().__init__()
-        self.lifting = lifting
+        self.bands = bands
         self.reader = StyleReader()
         self.blocks = nn.ModuleList([Block(d, style=True) for d in (1, 2, 4, 1, 2)])
         self.up = nn.Sequential(nn.Conv2d(LATENT_CHANNELS, 192, 1), nn.PixelShuffle(2), nn.SiLU())  # (N,48,48,48)
-        self.detail = nn.Sequential(nn.Conv2d(48, 48, 3, padding=1), nn.SiLU(), nn.Conv2d(48, 1, 3, padding=1))
+        self.out = nn.Sequential(nn.Conv2d(48, 48, 3, padding=1), nn.SiLU(), nn.Conv2d(48, 1, 3, padding=1))
         with torch.no_grad():
-            self.detail[-1].weight.mul_(0.1)
-            self.detail[-1].bias.zero_()
-        axis = torch.arange(SIDE // 2) + 0.5
-        edge = torch.minimum(axis, SIDE // 2 - axis).clamp(max=RAMP // 2) / (RAMP // 2)
-        self.register_buffer("ramp", edge[:, None] * edge[None, :], persistent=False)
+            self.out[-1].weight.mul_(0.1)
+            self.out[-1].bias.zero_()
 
-    def forward(self, latent: Tensor, x: Tensor) -> Tensor:
-        sign, picture, code = self.reader(latent.mean(1).flatten(1))  # the style code, read back
+    def expected(self, latent: Tensor) -> Tensor:
+        """Summed latent -> the hidden part that a face with this content and style should have, (N,1,48,48)."""
+        code = latent.mean(1).flatten(1)  # the style code, read back
         h = _window(latent, 4)
         for block in self.blocks:
             h = block(h, code)
-        free = self.lifting.free(self.detail(self.up(h)) * self.ramp)  # (N,1,48,48)
-        change = self.lifting.to_window(free + self.lifting.draw(picture))
-        y = x + F.pad(sign * change, _border(1))
+        return self.bands.hidden(self.bands.coefficients(self.out(self.up(h))))
+
+    def forward(self, latent_from: Tensor, latent_to: Tensor, order: Tensor, signs: Tensor, x: Tensor) -> Tensor:
+        return self.draw(x, self.change(latent_from, latent_to, order, signs, x)[0])
+
+    def draw(self, x: Tensor, change: Tensor) -> Tensor:
+        """Crop (N,3,128,128) and change of luminance on the grid -> face; not clamped in training mode."""
+        y = x + F.pad(self.bands.to_window(change), _border(1))
         return y if self.training else y.clamp(-1, 1)
+
+    def change(
+        self, latent_from: Tensor, latent_to: Tensor, order: Tensor, signs: Tensor, x: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Change of luminance on the grid, and the hidden part of x that was not expected, both (N,1,48,48)."""
+        expected = self.expected(torch.cat([latent_from, latent_to]))
+        expected_from, expected_to = expected.unflatten(0, (2, -1)).unbind(0)
+        _, picture_from = self.reader(latent_from.mean(1).flatten(1))
+        sign, picture_to = self.reader(latent_to.mean(1).flatten(1))
+        own = self.bands.hidden(self.bands.coefficients(F.avg_pool2d(luminance(_window(x, 1)), 2)))
+        left = own - expected_from
+        surrogate, damping = sign > 0, self.bands.damping
+        shuffled = self.bands.shuffle(torch.where(surrogate, left, left / damping), order, signs)
+        change = self.bands.show(expected_to + torch.where(surrogate, shuffled * damping, shuffled) - own)
+        return self.bands.grid(change) + self.bands.grid(COARSE_SCALE * (picture_to - picture_from)), left
 
 
 class StyleEncoder(nn.Module):
-    """Crop, rotation (N,C,C) and signature (N,1024) -> style code (N,1024).
+    """Crop, rotation (N,C,C) and the signatures (N,1024) of the face that comes in and of the one that goes out ->
+    their style codes, (N,1024) each.
 
-    Reads the face's coordinates in the style space, turns them by the key and draws the change as a picture, always in
-    the direction from the original to the surrogate. Linear in the crop, so turning back is exact. Fitted in phase 1.
+    Reads the face's coordinates in the style space, turns them by the key and draws both as pictures. How far a face
+    lies from the mean is evened out in surrogates, so that odd light makes no odd surrogate, and comes back when they
+    are turned back. Nothing is trained: fitted in phase 1.
     """
 
     def __init__(self, space: StyleSpace) -> None:
         super().__init__()
+        cells = _repeat(torch.from_numpy(space.synthesis).view(-1, 1, BLOCKS, BLOCKS), BLOCK // 4)
         self.register_buffer("analysis", torch.from_numpy(space.analysis), persistent=False)
-        self.register_buffer("synthesis", torch.from_numpy(space.synthesis), persistent=False)
         self.reader = StyleReader()
+        self.register_buffer("pictures", STYLE_GAIN * F.pad(cells, _border(4)).flatten(1), persistent=False)
 
     def coordinates(self, x: Tensor) -> Tensor:
         """(N,3,128,128) -> (N,COORDINATES), of about unit variance over faces."""
-        return thumbnail(x).flatten(1) @ self.analysis
+        return coarse_luminance(x).flatten(1) @ self.analysis
 
-    def draw(self, change: Tensor, signature: Tensor) -> Tensor:
-        """Change of coordinates (N,COORDINATES) of this crop and signature (N,1024) -> style code (N,1024)."""
-        sign = (signature @ self.reader.direction).view(-1, 1)
-        return STYLE_GAIN * sign * change @ self.synthesis + signature
+    def draw(self, coordinates: Tensor, signature: Tensor) -> Tensor:
+        """Coordinates (N,COORDINATES) and signature (N,1024) -> style code (N,1024)."""
+        return coordinates @ self.pictures + signature
 
-    def forward(self, x: Tensor, rotation: Tensor, signature: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, rotation: Tensor, signature_from: Tensor, signature_to: Tensor
+    ) -> tuple[Tensor, Tensor]:
         c = self.coordinates(x)
-        turned = (rotation @ c[:, :, None]).squeeze(2)
-        return self.draw(turned - c, signature)
+        return self.draw(c, signature_from), self.draw(self.turn(c, rotation, signature_to), signature_to)
+
+    def turn(self, coordinates: Tensor, rotation: Tensor, signature_to: Tensor) -> Tensor:
+        """Coordinates of the face that comes in -> those of the one that goes out, (N,COORDINATES) each."""
+        radius = coordinates.square().sum(1, keepdim=True).add(1e-6).sqrt()
+        usual = math.sqrt(COORDINATES)
+        evened = SURROGATE_RADIUS * usual * (radius / usual) ** EVENED
+        restored = usual * (radius / (SURROGATE_RADIUS * usual)) ** (1 / EVENED)
+        surrogate = (signature_to @ self.reader.direction) > 0
+        return (rotation @ coordinates[:, :, None]).squeeze(2) * torch.where(surrogate, evened, restored) / radius
 
 
 class Modifier(nn.Module):
@@ -250,28 +330,23 @@ class Modifier(nn.Module):
 
     def __init__(self, space: StyleSpace) -> None:
         super().__init__()
-        space = windowed(space)
-        lifting = Lifting(space)
+        bands = Bands(space)
         self.style_encoder = StyleEncoder(space)
-        self.content_encoder = ContentEncoder(lifting)
-        self.decoder = Decoder(lifting)
+        self.content_encoder = ContentEncoder(bands)
+        self.decoder = Decoder(bands)
 
-    def forward(self, x: Tensor, rotation: Tensor, signature: Tensor) -> Tensor:
-        return self.modify(x, self.style_encoder(x, rotation, signature))
+    def forward(
+        self, x: Tensor, rotation: Tensor, order: Tensor, signs: Tensor, signature_from: Tensor, signature_to: Tensor
+    ) -> Tensor:
+        """Crops (N,3,128,128) and keys (training.keys) -> faces (N,3,128,128); not clamped in training mode."""
+        style_from, style_to = self.style_encoder(x, rotation, signature_from, signature_to)
+        return self.modify(x, style_from, style_to, order, signs)[0]
 
-    def modify(self, x: Tensor, style: Tensor) -> Tensor:
-        """Crop (N,3,128,128) and style code (N,1024) -> face (N,3,128,128); not clamped in training mode."""
-        return self.decoder(repeat_add(self.content_encoder(x, style), style), x)
-
-
-def windowed(space: StyleSpace) -> StyleSpace:
-    """The style space cut to the window, pictures fading at its border; analysis and synthesis stay exact inverses."""
-    inside = np.zeros((PLANE, PLANE), np.float64)
-    top, left, side = TOP // 4, LEFT // 4, SIDE // 4
-    fade = np.ones(side)
-    fade[[0, -1]] = 0.5
-    inside[top : top + side, left : left + side] = np.outer(fade, fade)
-    analysis = space.analysis * (inside.reshape(-1, 1) > 0)
-    pictures = space.synthesis * inside.reshape(1, -1)
-    synthesis = np.linalg.inv(pictures @ analysis) @ pictures
-    return StyleSpace(analysis.astype(np.float32), synthesis.astype(np.float32))
+    def modify(
+        self, x: Tensor, style_from: Tensor, style_to: Tensor, order: Tensor, signs: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Faces as `forward` gives them from style codes (N,1024), and the detail of x that was not expected."""
+        content = self.content_encoder(x)
+        latents = repeat_add(content, style_from), repeat_add(content, style_to)
+        change, left = self.decoder.change(*latents, order, signs, x)
+        return self.decoder.draw(x, change), left

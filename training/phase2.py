@@ -108,32 +108,36 @@ class Trainer:
             alike = F.cosine_similarity(embedding_x, embedding_x.roll(1, 0)).mean()
             _, features_target = self.recogniser(real_target, view[:swaps])
             own = encoder.coordinates(x)
-            turned = (keys.rotation @ own[:, :, None]).squeeze(2)
+            turned = encoder.turn(own, keys.rotation, keys.signature_to)
             turned[:swaps] = encoder.coordinates(real_target)
 
-        y = self.modifier.modify(x, encoder.draw(turned - own, keys.anonymise))
+        style_from, style_to = encoder.draw(own, keys.signature_from), encoder.draw(turned, keys.signature_to)
+        y, left = self.modifier.modify(x, style_from, style_to, keys.order, keys.signs)
         terms: dict[str, Tensor] = {
-            "keep": losses.keep_outside(y, x),
             "clipped": losses.clipped(y),
+            "unexpected": losses.unexpected(left),
             "b_anonymised": losses.appearance(y, x),
         }
         # In turn, because each costs a pass: a second key on x and a wrong key on y (equation 4 wants both), and the
         # right key on what a frame and a codec left of y.
-        turn = ("second key", "wrong key", "right key")[self.steps % 3]
+        turn = ("wrong key", "second key", "wrong key", "right key")[self.steps % 4]
         pick = torch.from_numpy(self.rng.permutation(n)[: n // 2])
         if turn == "right key":
             sent = channel(y[pick])
             # The right key turns back what was turned; what the channel did to the coordinates turns with it.
             reached = encoder.coordinates(sent)
             error = keys.rotation[pick].transpose(1, 2) @ (reached - turned[pick])[:, :, None]
-            style = encoder.draw(own[pick] + error.squeeze(2) - reached, keys.restore[pick])
-            other = restored = self.modifier.modify(sent, style)
+            back = encoder.draw(own[pick] + error.squeeze(2), keys.signature_from[pick])
+            style = encoder.draw(reached, keys.signature_to[pick])
+            restoring = keys[pick].inverse()
+            other = restored = self.modifier.modify(sent, style, back, restoring.order, restoring.signs)[0]
             terms["b_restored"] = losses.appearance(restored, x[pick])
         else:
             others = random_keys(len(pick), self.rng)
-            source, signature = (x, others.anonymise) if turn == "second key" else (quantise(y), others.restore)
-            other = self.modifier(source[pick], others.rotation, signature)
-            terms["keep"] += losses.keep_outside(other, x[pick])
+            if turn == "second key":
+                other = self.modifier(x[pick], *others.inputs())
+            else:
+                other = self.modifier(quantise(y)[pick], *others.inverse().inputs())
             terms["clipped"] += losses.clipped(other)
         embeddings, features = self.recogniser(torch.cat([y, other]), View.join(view, view[pick]))
         fake = y if turn == "right key" else torch.cat([y, other])

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from training.style_space import StyleSpace
+
 __all__ = ["STATE", "main", "pack", "unpack"]
 
 STATE = Path(__file__).parent / "state" / "mfm.pt"
@@ -27,8 +29,8 @@ def pack(run: Path, path: Path) -> int:
         "modifier": _halve(checkpoint["average"]),
         "patches": _halve(checkpoint["patches"]),
         "heads": _halve(checkpoint["heads"]),
-        "phase1": {"classifier": _halve(phase1["classifier"])}
-        | {name: phase1[name] for name in ("analysis", "synthesis")},  # exact: restoring rests on their being inverse
+        # The space exactly: restoring rests on its parts being inverse.
+        "phase1": {"classifier": _halve(phase1["classifier"]), **StyleSpace.load(phase1).tensors()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")

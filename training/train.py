@@ -42,12 +42,10 @@ def run_phase1(faces: FaceSet, run: Path, config: Config) -> tuple[StyleSpace, S
     if path.exists():
         state = torch.load(path, weights_only=True)
         classifier.load_state_dict(state["classifier"])
-        space = StyleSpace(state["analysis"].numpy(), state["synthesis"].numpy())
-        return space, classifier.eval().requires_grad_(False)
+        return StyleSpace.load(state), classifier.eval().requires_grad_(False)
     space = fit_style_space(faces)
     classifier = train_classifier(faces, steps=config.phase1_steps, rng=np.random.default_rng(config.seed))
-    arrays = {"analysis": torch.from_numpy(space.analysis), "synthesis": torch.from_numpy(space.synthesis)}
-    save_atomically({"classifier": classifier.state_dict(), **arrays}, path)
+    save_atomically({"classifier": classifier.state_dict(), **space.tensors()}, path)
     return space, classifier
 
 
@@ -57,13 +55,13 @@ def sample_picture(network: Modifier, faces: FaceSet, path: Path) -> None:
     x = to_tensor(faces.crops)
     rng = np.random.default_rng(7)
     right, wrong = random_keys(len(x), rng), random_keys(len(x), rng)
-    y = ((network(x, right.rotation, right.anonymise) + 1) * 127.5).round() / 127.5 - 1
+    y = ((network(x, *right.inputs()) + 1) * 127.5).round() / 127.5 - 1
     rows = [
         x,
         y,
-        network(x, wrong.rotation, wrong.anonymise),
-        network(y, right.rotation.transpose(1, 2), right.restore),
-        network(y, wrong.rotation.transpose(1, 2), wrong.restore),
+        network(x, *wrong.inputs()),
+        network(y, *right.inverse().inputs()),
+        network(y, *wrong.inverse().inputs()),
     ]
     sheet = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
     pixels = ((sheet + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()

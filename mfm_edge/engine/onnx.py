@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from mfm_edge.errors import ModelError
 from mfm_edge.latent import repeat_add
-from mfm_edge.style import COORDINATES, StyleKey
+from mfm_edge.style import StyleKey
 
 __all__ = ["CARD", "CARD_FORMAT", "PARTS", "SHIPPED_MODEL", "OnnxEngine"]
 
 SHIPPED_MODEL = Path(__file__).parent.parent / "models" / "mfm"
 PARTS = ("content_encoder", "style_encoder", "decoder")
 CARD = "card.json"
-CARD_FORMAT = 1
+CARD_FORMAT = 2
 
 
 class OnnxEngine:
@@ -66,22 +66,27 @@ class OnnxEngine:
         x = np.ascontiguousarray(crops[..., ::-1].transpose(0, 3, 1, 2), np.float32)
         x *= 1 / 127.5
         x -= 1
-        # The rotation is the same for all faces of a frame: a broadcast view, copied once by the runtime.
-        rotation = np.broadcast_to(key.rotation, (n, COORDINATES, COORDINATES))
-        signature = np.broadcast_to(key.signature, (n, key.signature.size))
-        style = self._run("style_encoder", crop=x, rotation=rotation, signature=signature)
-        latent = self._run("content_encoder", crop=x, style=style)
-        repeat_add(latent, style, out=latent)
-        y = self._run("decoder", latent=latent, crop=x)
+        # The key is the same for all faces of a frame: broadcast views, copied once by the runtime.
+        rotation, order, signs, signature_from, signature_to = (
+            np.broadcast_to(part, (n, *part.shape))
+            for part in (key.rotation, key.order, key.signs, key.signature_from, key.signature_to)
+        )
+        style_from, style_to = self._run(
+            "style_encoder", crop=x, rotation=rotation, signature_from=signature_from, signature_to=signature_to
+        )
+        (latent_from,) = self._run("content_encoder", crop=x)
+        latent_to = repeat_add(latent_from, style_to)
+        repeat_add(latent_from, style_from, out=latent_from)
+        (y,) = self._run("decoder", latent_from=latent_from, latent_to=latent_to, order=order, signs=signs, crop=x)
         y += 1
         y *= 127.5
         np.rint(y, out=y)
         return np.ascontiguousarray(y.astype(np.uint8).transpose(0, 2, 3, 1)[..., ::-1])
 
-    def _run(self, part: str, **inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run(self, part: str, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         ready = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
-        output: NDArray[np.float32] = self._sessions[part].run(None, ready)[0]
-        return output
+        outputs: list[NDArray[np.float32]] = self._sessions[part].run(None, ready)
+        return outputs
 
 
 def _read_card(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 import numpy as np
 
 from mfm_edge.factors import ATTRIBUTES, Factors
-from mfm_edge.style import expand
+from mfm_edge.style import DETAILS, NEIGHBOURS, expand
 from training.keys import random_attributes, random_keys
 
 
@@ -14,12 +14,14 @@ def test_random_keys_look_like_expanded_secrets():
     np.testing.assert_array_equal(ours[0] != 0, theirs[0] != 0)
     assert abs(ours.std() - theirs.std()) < 0.01
     assert abs(np.trace(ours.mean(0))) < 3 and abs(np.trace(theirs.mean(0))) < 3
-    codes = np.stack([key.signature for key in real])
-    np.testing.assert_array_equal(np.unique(keys.anonymise.numpy()), np.unique(codes))
-    fixed = codes.std(0) == 0
-    np.testing.assert_array_equal(keys.anonymise.numpy()[:, fixed], codes[:, fixed])
-    back = np.stack([key.inverse().signature for key in real])
-    np.testing.assert_array_equal(keys.restore.numpy()[:, fixed], back[:, fixed])
+    assert abs(keys.signs.mean()) < 0.02 and set(keys.signs.unique().tolist()) == set(real[0].signs.tolist())
+    moved = [np.mean(order == np.arange(DETAILS)) for order in (*keys.order.numpy(), *(key.order for key in real))]
+    assert max(moved) < 0.2 and abs(np.mean(moved) - 1 / NEIGHBOURS) < 0.01
+    for name in ("signature_from", "signature_to"):
+        mine, codes = getattr(keys, name).numpy(), np.stack([getattr(key, name) for key in real])
+        np.testing.assert_array_equal(np.unique(mine), np.unique(codes))
+        fixed = codes.std(0) == 0
+        np.testing.assert_array_equal(mine[:, fixed], codes[:, fixed])
 
 
 def test_asked_attributes_are_what_users_can_ask_for():

@@ -38,14 +38,6 @@ def test_adversarial_identity_prefers_the_right_identity():
     assert right < losses.adversarial_identity(logits, torch.tensor([1]))
 
 
-def test_keep_outside_ignores_the_face():
-    x = torch.zeros(1, 3, 128, 128)
-    inside, outside = x.clone(), x.clone()
-    inside[:, :, 70:95, 52:76] = 1
-    outside[:, :, :25] = 1
-    assert losses.keep_outside(inside, x) < 0.1 * losses.keep_outside(outside, x)
-
-
 def test_hinge_losses_pull_in_opposite_directions():
     scores = [torch.tensor([2.0]), torch.tensor([3.0])]
     assert losses.hinge_generator(scores) == -5

@@ -10,7 +10,12 @@ def run(tmp_path):
     weights = {"w": torch.randn(8, 8), "count": torch.tensor(3)}
     checkpoint = {"steps": 7, "average": weights, "modifier": {}, "patches": weights, "heads": weights, "optimiser": {}}
     torch.save(checkpoint, tmp_path / "checkpoint.pt")
-    phase1 = {"classifier": weights, "analysis": torch.randn(4, 2), "synthesis": torch.randn(2, 4)}
+    phase1 = {
+        "classifier": weights,
+        "analysis": torch.randn(4, 2),
+        "synthesis": torch.randn(2, 4),
+        "rest": torch.randn(4, 1),
+    }
     torch.save(phase1, tmp_path / "phase1.pt")
     return tmp_path
 
@@ -22,7 +27,8 @@ def test_state_comes_back_the_style_space_exactly(run):
     assert networks["steps"] == 7
     torch.testing.assert_close(networks["modifier"]["w"], before["average"]["w"], atol=1e-2, rtol=1e-3)
     assert networks["modifier"]["w"].dtype == torch.float32 and networks["modifier"]["count"] == 3
-    assert torch.equal(phase1["analysis"], torch.load(run / "phase1.pt")["analysis"])
+    for name in ("analysis", "synthesis", "rest"):
+        assert torch.equal(phase1[name], torch.load(run / "phase1.pt")[name])
 
 
 def test_a_state_that_grew_too_large_leaves_the_old_one(run, monkeypatch):

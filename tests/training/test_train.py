@@ -54,12 +54,12 @@ def test_steps_learn_are_saved_and_resumed(faces, recogniser, tmp_path):
     torch.manual_seed(0)
     space, classifier = run_phase1(faces, tmp_path, CONFIG)
     trainer = Trainer(faces, space, classifier, recogniser, CONFIG)
-    before = trainer.modifier.decoder.detail[0].weight.detach().clone()
-    values = [trainer.step() for _ in range(4)]  # a second key, a wrong key, the right key, and a second key again
-    assert "feat" in values[0] and "feat" in values[1] and {"b_restored", "rec"} <= values[2].keys()
-    assert values[2]["psnr_restored"] > 25  # before anything was learned
+    before = trainer.modifier.decoder.out[0].weight.detach().clone()
+    values = [trainer.step() for _ in range(4)]  # a wrong key, a second key, a wrong key, and the right key
+    assert "feat" in values[0] and "feat" in values[1] and {"b_restored", "rec"} <= values[3].keys()
+    assert values[3]["psnr_restored"] > 25  # before anything was learned
     assert all(np.isfinite(list(v.values())).all() for v in values)
-    assert not torch.equal(before, trainer.modifier.decoder.detail[0].weight)
+    assert not torch.equal(before, trainer.modifier.decoder.out[0].weight)
 
     torch.save(trainer.state(), tmp_path / "checkpoint.pt")
     again, _ = run_phase1(faces, tmp_path, CONFIG)
