@@ -43,8 +43,8 @@ STYLE_SIZE = PLANE * PLANE
 BANDS = (12, 20)
 COORDINATES = sum(BANDS)
 BLOCK = 8  # px; coarse luminance is the means of such blocks of the window, detail is what varies within them
-DETAILS = (WINDOW[2] // 2) ** 2  # coefficients of the window, one for every 2x2 px
-NEIGHBOURS = 9  # coefficients that the key shuffles among each other
+DETAILS = (WINDOW[2] // 2) ** 2 * 3 // 2  # of the window: one of luminance for every 2x2 px, two of colour for 4x4
+NEIGHBOURS = 9  # components of detail that the key shuffles among each other
 DIRECTION_CELLS = 8
 CELLS_AN_ATTRIBUTE = 2
 
@@ -56,7 +56,7 @@ class StyleKey:
     """What a secret and the attributes mean to the network, for one direction.
 
     rotation: (COORDINATES, COORDINATES) float32, orthogonal, block diagonal by BANDS.
-    order: (DETAILS,) int64: where each coefficient of unexpected detail comes from, a permutation within every
+    order: (DETAILS,) int64: where each component of unexpected detail comes from, a permutation within every
     NEIGHBOURS of them; signs: (DETAILS,) float32, +1 or -1, by which they are multiplied then.
     signature_from, signature_to: (STYLE_SIZE,) float32, zero inside the face: of the face that comes in, and of the
     one that goes out.
@@ -135,7 +135,7 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
     secret: at least 16 bytes from factors.derive_secret. attributes: (A,) float32 in {-1, 0, +1}.
     """
     code, turns = STYLE_SIZE // 8, 16 * COORDINATES**2
-    stream = hashlib.shake_256(b"mfm-edge style 2" + secret).digest(code + turns + 4 * DETAILS + DETAILS // 8)
+    stream = hashlib.shake_256(b"mfm-edge style 3" + secret).digest(code + turns + 4 * DETAILS + DETAILS // 8)
     bits = np.unpackbits(np.frombuffer(stream[:code], np.uint8)).astype(bool)
     # Box-Muller on 53-bit uniforms: the same on every machine and numpy version.
     words = np.frombuffer(stream[code : code + turns], "<u8")

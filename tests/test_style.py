@@ -15,10 +15,10 @@ from mfm_edge.style import (
 )
 
 NO_ATTRIBUTES = np.zeros(17, np.float32)
-KNOWN_ROTATION = [-0.0512346, 0.3692062, 0.0053245, -0.0651211]
-KNOWN_BITS = "--++++++-+----+-"
-KNOWN_SIGNS = "-+---+++---++--+"
-KNOWN_ORDER = [8, 7, 6, 3, 0, 1, 5, 4, 2]
+KNOWN_ROTATION = [0.7121787, 0.2414155, 0.1303665, 0.0238537]
+KNOWN_BITS = "---++-++---+++-+"
+KNOWN_SIGNS = "-++-+-+--++-++--"
+KNOWN_ORDER = [2, 6, 8, 0, 5, 3, 1, 4, 7]
 
 
 def test_rotation_is_orthogonal_and_stays_within_bands():

@@ -9,27 +9,28 @@ __all__ = ["PAPER_WEIGHTS", "Config", "Weights"]
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weight of each loss. The first seven are the paper's (equations 1-7); the rest is what measurement added."""
+    """Weight of each loss. Those with an equation are the paper's; the rest is what measurement added."""
 
     b_anonymised: float = 0.0  # eq. 1, first term: |F_d - I|. Holds the network in y = x, hence off.
-    b_restored: float = 4.0  # eq. 1, second term: |F_r - I|
+    b_restored: float = 10.0  # eq. 1, second term: |F_r - I|
     attr_cls: float = 0.5  # eq. 2
     adv: float = 0.0  # eq. 3, on fixed identity labels
     feat: float = 6.0  # eq. 4
+    feat_local: float = 4.0  # the same for the local features, as push_features
     rec: float = 1.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
     gan: float = 3.5  # hinge loss of the patch and feature discriminators
     push: float = 12.0  # embedding of y at least `margin` away from x
     push_features: float = 12.0  # the same for the local features
     pull: float = 2.0  # y towards a real face that has the asked-for coordinates
-    clipped: float = 20.0  # y within the range of uint8: what is clipped cannot be restored
-    unexpected: float = 30.0  # what of x its content and coordinates do not let expect: the key has to hide it
+    clipped: float = 40.0  # y within the range of uint8: what is clipped cannot be restored
+    unexpected: float = 6.0  # what of x its content and coordinates do not let expect: the key has to hide it
 
 
 # The paper's own weights (below its equation 7), for comparison: nothing that measurement added.
 PAPER_WEIGHTS = Weights(
     b_anonymised=20, b_restored=20, attr_cls=20, adv=1, feat=10, rec=20, domain_cls=20, gan=1,
-    push=0, push_features=0, pull=0, clipped=0, unexpected=0,
+    feat_local=0, push=0, push_features=0, pull=0, clipped=0, unexpected=0,
 )  # fmt: skip
 
 

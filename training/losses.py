@@ -101,9 +101,11 @@ def clipped(face: Tensor) -> Tensor:
     return F.relu(face.abs() - 0.98).mean()
 
 
-def unexpected(left: Tensor) -> Tensor:
-    """Detail (N,1,48,48) of a face that the network did not expect: what the key has to scramble."""
-    return left.abs().mean()
+def unexpected(left: list[Tensor], hidden: list[Tensor]) -> Tensor:
+    """What the key has to scramble: the share of the variance of hidden parts that the network did not expect, summed
+    over the portions. left, hidden: portions (N,K) of what was left over, and of all that there was."""
+    varying = (portion - portion.mean(0) for portion in hidden)
+    return torch.stack([a.square().mean() / b.square().mean() for a, b in zip(left, varying, strict=True)]).sum()
 
 
 def hinge_generator(scores: list[Tensor]) -> Tensor:

@@ -12,11 +12,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.style_space import luminance
+
 __all__ = ["FEATURE_CHANNELS", "Recogniser", "View", "distance", "random_view"]
 
 FEATURE_CHANNELS = (32, 64, 128)
 # dlib's 150 px chip out of the 128 px crop: its template lies 0.631 as wide and 17 px below the crop's centre.
 WINDOW = torch.tensor([[0.631, 0, 0], [0, 0.631, 0.272]])
+
+COLOUR_SHARE = 0.25  # of the faces that the recogniser sees in colour
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:
@@ -25,24 +29,29 @@ def distance(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).square().sum(1).add(1e-6).sqrt()
 
 
+_BY_FACE = ("theta", "gain", "offset", "saturation")
+
+
 @dataclass(frozen=True, slots=True)
 class View:
-    """How the recogniser looks at a batch: where from (N,2,3), with which gain and offset (N,1,1,1), at which
-    chip size, and whether at half resolution. Compared faces share a view, so that only the face differs."""
+    """How the recogniser looks at a batch: where from (N,2,3), with which gain, offset and saturation (N,1,1,1), at
+    which chip size, and whether at half resolution. Compared faces share a view, so that only the face differs."""
 
     theta: Tensor
     gain: Tensor
     offset: Tensor
+    saturation: Tensor
     chip: int
     coarse: bool
 
     def __getitem__(self, index: Tensor | slice) -> View:
-        return View(self.theta[index], self.gain[index], self.offset[index], self.chip, self.coarse)
+        parts = (getattr(self, name)[index] for name in _BY_FACE)
+        return View(*parts, self.chip, self.coarse)
 
     @staticmethod
     def join(*views: View) -> View:
         """One view of several batches; chip size and resolution are those of the first."""
-        parts = (torch.cat([getattr(v, name) for v in views]) for name in ("theta", "gain", "offset"))
+        parts = (torch.cat([getattr(v, name) for v in views]) for name in _BY_FACE)
         return View(*parts, views[0].chip, views[0].coarse)
 
 
@@ -57,6 +66,8 @@ class Recogniser(nn.Module):
 
     def forward(self, x: Tensor, view: View) -> tuple[Tensor, list[Tensor]]:
         """x (N,3,128,128) RGB in -1..1. Every call adds its own noise."""
+        grey = luminance(x)
+        x = grey + view.saturation * (x - grey)
         x = x * view.gain + view.offset + 0.04 * torch.randn_like(x)
         if view.coarse:
             x = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear", align_corners=False)
@@ -67,11 +78,12 @@ class Recogniser(nn.Module):
 
 
 def random_view(n: int, chip: int) -> View:
-    """Small similarity, brightness, contrast, sometimes half resolution: jitter that keeps the loss from being answered
-    by adversarial noise."""
+    """Small similarity, brightness, contrast, sometimes half resolution, mostly without colour: jitter that keeps the
+    loss from being answered by adversarial noise, and colour noise is the cheapest."""
     zoom, angle = 1 + 0.06 * torch.randn(n), 0.06 * torch.randn(n)
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
     turn = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
     theta = torch.cat([turn @ WINDOW[:, :2], WINDOW[:, 2:].expand(n, 2, 1) + 0.04 * torch.randn(n, 2, 1)], 2)
     gain, offset = 1 + 0.1 * torch.randn(n, 1, 1, 1), 0.05 * torch.randn(n, 1, 1, 1)
-    return View(theta, gain, offset, chip, bool(torch.rand(()) < 0.4))
+    saturation = (torch.rand(n, 1, 1, 1) < COLOUR_SHARE).float()
+    return View(theta, gain, offset, saturation, chip, bool(torch.rand(()) < 0.4))

@@ -17,13 +17,14 @@ import torch
 
 from training.config import PAPER_WEIGHTS, Config
 from training.data import FaceSet, load_faces, to_tensor
+from training.fit_style_space import fit_style_space
 from training.keys import random_keys
 from training.networks import Modifier
 from training.phase1 import StyleClassifier, train_classifier
 from training.phase2 import Trainer
 from training.recogniser import Recogniser
 from training.state import unpack
-from training.style_space import StyleSpace, fit_style_space
+from training.style_space import StyleSpace
 
 __all__ = ["main", "save_atomically"]
 

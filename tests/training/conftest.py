@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from training.data import FaceSet
-from training.style_space import StyleSpace, fit_style_space
+from training.fit_style_space import fit_style_space
+from training.style_space import StyleSpace
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def test_landmark_shift_is_relative_and_skips_the_unfound():
 def test_every_kind_of_face_is_made_with_its_own_key():
     crops = np.random.default_rng(0).integers(0, 256, (9, 128, 128, 3), np.uint8)
     made = make_faces(OnnxEngine(), crops)
-    assert set(made) == {"x", "y", "y2", "r", *(f"w: {kind}" for kind in WRONG)}
+    assert set(made) == {"x", "y", "y2", "r", "r: JPEG", *(f"w: {kind}" for kind in WRONG)}
     assert all(m.shape == crops.shape and m.dtype == np.uint8 for m in made.values())
     kinds = list(made)
     for i, one in enumerate(kinds):

@@ -50,3 +50,12 @@ def test_clipped_counts_only_what_leaves_the_range():
     assert losses.clipped(face) == 0
     face[..., 0, 0] = -1.5
     assert losses.clipped(face) == pytest.approx(0.52 / 16)
+
+
+def test_unexpected_is_the_share_of_each_portion_that_was_not_explained():
+    torch.manual_seed(0)
+    hidden = [torch.randn(500, 4) + 3, 0.01 * torch.randn(500, 6)]
+    nothing = [portion - portion.mean(0) for portion in hidden]
+    assert float(losses.unexpected(nothing, hidden)) == pytest.approx(2, rel=1e-4)
+    assert float(losses.unexpected([0.5 * portion for portion in nothing], hidden)) == pytest.approx(0.5, rel=1e-4)
+    assert float(losses.unexpected([nothing[0], 0 * nothing[1]], hidden)) == pytest.approx(1, rel=1e-4)

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from mfm_edge.style import NEIGHBOURS, expand
+from mfm_edge.style import expand
 from training.keys import Keys, random_keys
 from training.networks import LEFT, SIDE, TOP, Modifier, repeat_add
-from training.style_space import luminance
 
 
 @pytest.fixture
@@ -16,7 +15,9 @@ def network(space) -> Modifier:
     torch.manual_seed(0)
     network = Modifier(space)
     with torch.no_grad():
-        network.decoder.out[-1].weight.mul_(10)
+        network.decoder.refine[-1].weight.normal_(0, 0.3)
+        network.decoder.light[-1].weight.mul_(10)
+        network.decoder.colour[-1].weight.mul_(10)
     return network.train()  # not clamped
 
 
@@ -34,7 +35,7 @@ def keys(x) -> Keys:
 def test_the_right_key_turns_back_exactly(network, x, keys):
     y = network(x, *keys.inputs())
     assert (y - x)[:, :, TOP : TOP + SIDE, LEFT : LEFT + SIDE].abs().mean() > 0.03
-    assert (network(y, *keys.inverse().inputs()) - x).abs().max() < 1e-4
+    assert (network(y, *keys.inverse().inputs()) - x).abs().max() < 0.25 / 127.5  # the axes are in half precision
 
 
 @torch.no_grad()
@@ -59,6 +60,23 @@ def test_a_wrong_key_does_not(network, x, keys, wrong):
 
 
 @torch.no_grad()
+def test_the_last_touch_is_given_to_restored_faces_alone(network, x, keys):
+    """Nothing undoes it, so it must not reach a surrogate; and it leaves alone what the network may not draw."""
+    y = network(x, *keys.inputs())
+    restored = network(y, *keys.inverse().inputs())
+    finish = network.decoder.finish
+    finish.light[-1].weight.normal_(0, 0.3)
+    finish.colour.weight.normal_(0, 0.1)
+    assert torch.equal(network(x, *keys.inputs()), y)
+    touched = network(y, *keys.inverse().inputs())
+    assert (touched - restored).abs().mean() > 1e-3
+    encoder = network.style_encoder
+    torch.testing.assert_close(encoder.coordinates(touched), encoder.coordinates(restored), atol=2e-3, rtol=0)
+    seen = network.content_encoder.visible
+    torch.testing.assert_close(seen(touched), seen(restored), atol=1e-3, rtol=0)
+
+
+@torch.no_grad()
 def test_the_encoder_sees_the_same_in_both_directions(network, x, keys):
     y = network(x, *keys.inputs())
     one, two = network.content_encoder.visible(x), network.content_encoder.visible(y)
@@ -72,46 +90,17 @@ def test_the_encoder_sees_the_same_in_both_directions(network, x, keys):
 
 @torch.no_grad()
 def test_what_the_network_draws_leaves_all_else_alone(network, x):
-    """Whatever it draws, coarse luminance and the detail around the face stay: restoring reads both."""
+    """Whatever it draws, coordinates and what stays do not move: restoring reads both."""
     bands = network.decoder.bands
-    hidden = bands.hidden(bands.coefficients(torch.randn(6, 1, 48, 48)))
-    assert 0.2 < (hidden != 0).float().mean() < 0.8
-    other = network.decoder.draw(x, bands.grid(bands.show(hidden)))
+    hidden = [0.1 * torch.randn(6, size) for size in bands.sizes]
+    other = network.decoder.draw(x, bands.to_window(*bands.show(hidden)))
     coordinates = network.style_encoder.coordinates
     torch.testing.assert_close(coordinates(other), coordinates(x), atol=1e-3, rtol=0)
     before, after = network.content_encoder.visible(x), network.content_encoder.visible(other)
     torch.testing.assert_close(before, after, atol=1e-4, rtol=0)
-    was, now = (bands.hidden(bands.coefficients(_grid(picture))) for picture in (x, other))
-    torch.testing.assert_close(now - was, hidden, atol=1e-4, rtol=0)
-
-
-@torch.no_grad()
-def test_shuffling_stays_within_the_hidden_part_and_among_neighbours(network, keys):
-    bands = network.decoder.bands
-    hidden = bands.hidden(torch.randn(6, 1, 48, 48))
-    shuffled = bands.shuffle(hidden, keys.order, keys.signs)
-    back = keys.inverse()
-    torch.testing.assert_close(bands.shuffle(shuffled, back.order, back.signs), hidden, atol=1e-6, rtol=0)
-    assert abs(np.corrcoef(shuffled.flatten(), hidden.flatten())[0, 1]) < 0.05
-    groups = bands.slots.view(-1, NEIGHBOURS)
-    rows, columns = groups // 48, groups % 48
-    near = (rows.amax(1) - rows.amin(1) < 9) & (columns.amax(1) - columns.amin(1) < 9)
-    assert near.float().mean() > 0.8
-
-
-def _grid(x: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.avg_pool2d(luminance(x[:, :, TOP : TOP + SIDE, LEFT : LEFT + SIDE]), 2)
-
-
-@torch.no_grad()
-def test_coefficients_and_grid_are_inverse(network):
-    bands = network.decoder.bands
-    grid, coarse = torch.randn(3, 1, 48, 48), torch.randn(3, 1, 12, 12)
-    torch.testing.assert_close(bands.grid(bands.coefficients(grid)), grid, atol=1e-5, rtol=0)
-    back = bands.coefficients(bands.grid(coarse))
-    torch.testing.assert_close(back[:, :, :12, :12], coarse, atol=1e-5, rtol=0)
-    back[:, :, :12, :12] = 0
-    assert back.abs().max() < 1e-5
+    was, now = (bands.hidden(*bands.split(picture)) for picture in (x, other))
+    found = [after - before for before, after in zip(was, now, strict=True)]
+    torch.testing.assert_close(found, hidden, atol=1e-4, rtol=0)
 
 
 @torch.no_grad()

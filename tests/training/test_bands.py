@@ -1,0 +1,88 @@
+"""The split into what stays, coordinates and hidden part is linear, complete and exactly undone."""
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from mfm_edge.style import DETAILS, NEIGHBOURS
+from training.bands import Bands
+from training.keys import random_keys
+from training.style_space import luminance, window
+from training.tone import untone
+
+
+@pytest.fixture(scope="module")
+def bands(space) -> Bands:
+    return Bands(space)
+
+
+@pytest.fixture
+def hidden(bands) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    return [0.1 * torch.randn(6, size) for size in bands.sizes]
+
+
+def test_the_hidden_part_fits_the_key(bands):
+    assert not any(size % NEIGHBOURS for size in bands.sizes)
+    assert 1500 < sum(bands.sizes) <= DETAILS
+
+
+def test_coefficients_and_grids_are_inverse(bands):
+    light, colour = torch.randn(3, 1, 48, 48), torch.randn(3, 2, 24, 24)
+    again = bands.grids(*bands.coefficients(light, colour))
+    torch.testing.assert_close(again, (light, colour), atol=1e-5, rtol=0)
+
+
+def test_hidden_part_reads_back_from_where_it_is_shown(bands, hidden):
+    torch.testing.assert_close(bands.hidden(*bands.show(hidden)), hidden, atol=1e-4, rtol=0)
+    light, colour = bands.stays(*bands.show(hidden))
+    assert light.abs().max() < 1e-4 and colour.abs().max() < 1e-4
+
+
+def test_a_face_without_its_finest_detail(bands):
+    """Means of 4 px cells of a smooth picture; and nothing of the finest wavelets."""
+    torch.manual_seed(0)
+    smooth = torch.nn.functional.interpolate(torch.randn(2, 1, 6, 6), size=96, mode="bicubic")
+    light, _ = bands.coefficients(torch.nn.functional.avg_pool2d(smooth, 2), torch.zeros(2, 2, 24, 24))
+    found, expected = bands.without_fine(light), torch.nn.functional.avg_pool2d(smooth, 4)
+    inner = (slice(None), slice(None), slice(3, -3), slice(3, -3))  # the wavelets are periodic
+    assert np.corrcoef(found[inner].flatten(), expected[inner].flatten())[0, 1] > 0.98
+    light[:, :, 24:] = light[:, :, :, 24:] = 9
+    torch.testing.assert_close(bands.without_fine(light), found, atol=0, rtol=0)
+
+
+def test_the_window_changes_by_what_was_asked_for(bands, hidden):
+    light, colour = bands.show(hidden)
+    crop = torch.zeros(6, 3, 128, 128)
+    window(crop).copy_(untone(bands.to_window(light, colour)))
+    found = bands.split(crop)
+    torch.testing.assert_close(found, (light, colour), atol=1e-4, rtol=0)
+
+
+def test_colour_has_no_luminance(bands):
+    change = bands.to_window(torch.zeros(2, 1, 48, 48), torch.randn(2, 2, 24, 24))
+    assert change.abs().max() > 0.1 and luminance(change).abs().max() < 1e-5
+
+
+def test_scrambling_is_undone_by_the_inverse_key_alone(bands, hidden):
+    keys = random_keys(6, np.random.default_rng(0))
+    back = keys.inverse()
+    wrong = random_keys(6, np.random.default_rng(1)).inverse()
+    for i, portion in enumerate(hidden):
+        scrambled = bands.scramble(i, portion, keys.order, keys.signs)
+        again = bands.scramble(i, scrambled, back.order, back.signs)
+        torch.testing.assert_close(again, portion, atol=5e-4, rtol=0)
+        torch.testing.assert_close(scrambled.norm(dim=1), portion.norm(dim=1), atol=5e-3, rtol=0)
+        for guess in (scrambled, bands.scramble(i, scrambled, wrong.order, wrong.signs)):
+            assert abs(np.corrcoef(guess.flatten(), portion.flatten())[0, 1]) < 0.1
+
+
+def test_scrambled_detail_varies_as_the_faces_do(bands, faces):
+    """The same variance everywhere and the same smoothness as before, which shuffled wavelets do not have."""
+    x = torch.from_numpy(faces.crops).permute(0, 3, 1, 2).float() / 127.5 - 1
+    hidden = [portion - portion.mean(0) for portion in bands.hidden(*bands.split(x))]
+    keys = random_keys(len(x), np.random.default_rng(0))
+    scrambled = [bands.scramble(i, portion, keys.order, keys.signs) for i, portion in enumerate(hidden)]
+    before, after = (bands.grids(*bands.show(h))[0].std(0)[0].numpy() for h in (hidden, scrambled))
+    assert structural_similarity(before, after, data_range=before.max()) > 0.9

@@ -1,0 +1,182 @@
+"""The fixed linear algebra that splits a face into what stays, coordinates that the key turns, and the hidden part.
+
+Luminance on a grid of 2 px cells and colour on one of 4 px cells are split by wavelets into coarse and detail. Hidden
+is what the network draws: detail in the face, and of coarse luminance what neither coordinates nor light and expression
+need. Changing coordinates or hidden part leaves all else as it is, exactly.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mfm_edge.style import BLOCK, NEIGHBOURS, face_mask
+from mfm_edge.types import WINDOW
+from training.style_space import COARSE_SCALE, StyleSpace, luminance, window
+from training.tone import tone
+from training.wavelet import wavelet
+
+__all__ = ["BLOCKS", "COLOUR_GRID", "LIGHT_GRID", "Bands"]
+
+SIDE = WINDOW[2]
+LIGHT_GRID = SIDE // 2  # 48: cells of 2 px; finer detail stays
+COLOUR_GRID = SIDE // 4  # 24: cells of 4 px
+BLOCKS = SIDE // BLOCK  # 12: coarse coefficients of luminance a side; of colour there are half as many
+HIDDEN_SHARE = 0.1  # detail whose wavelets lie in the face by this share of their energy is hidden
+DAMPING = 0.3  # of unexpected detail in the surrogate; its noise grows by the inverse of it when restored
+# How toned red, green and blue change with the luminance of a face (regression on the training faces).
+SHADE = (1.115, 0.960, 0.901)
+
+
+class Bands(nn.Module):
+    """Splits windows of crops and puts them together again.
+
+    The hidden part has three portions, (N,K) each: coarse (coarse luminance and its detail from 4 px cells up), fine
+    (its detail of 2 px cells) and colour. Colour is what red and blue have beyond the shade that goes with luminance.
+    """
+
+    def __init__(self, space: StyleSpace) -> None:
+        super().__init__()
+        rest = torch.from_numpy(space.rest)
+        places = torch.arange(LIGHT_GRID**2).view(LIGHT_GRID, LIGHT_GRID)
+        near = torch.isin(torch.arange(LIGHT_GRID**2), places[: LIGHT_GRID // 2, : LIGHT_GRID // 2])
+        share, hidden = _detail(LIGHT_GRID, BLOCKS)
+        middle, fine = _even(share, hidden & near, count=rest.shape[1]), _even(share, hidden & ~near)
+        colour_share, colour_hidden = _detail(COLOUR_GRID, BLOCKS // 2)
+        colour = _even(colour_share, colour_hidden)
+        depths = torch.cat([torch.ones(rest.shape[1]), share[middle]]), share[fine], colour_share[colour].repeat(2)
+        colour = torch.cat([colour, colour + COLOUR_GRID**2])
+        self.sizes = [len(depth) for depth in depths]
+        red_blue = torch.zeros(3, 2)
+        red_blue[0, 0] = red_blue[2, 1] = 1
+        red_blue[1] = -torch.tensor([0.299, 0.114]) / 0.587  # green makes up for it: luminance stays
+        shade = torch.tensor(SHADE).view(1, 3, 1, 1)
+        analysis, synthesis = torch.from_numpy(space.analysis), torch.from_numpy(space.synthesis)
+        light = wavelet(LIGHT_GRID, 2)
+        for name, value in {
+            "light": light,
+            "second_level": light[: LIGHT_GRID // 2] @ wavelet(LIGHT_GRID, 1)[: LIGHT_GRID // 2].T,  # (24,24)
+            "colour": wavelet(COLOUR_GRID, 2),
+            "light_up": _exact_upsampling(LIGHT_GRID, SIDE),  # (96,48)
+            "colour_up": _exact_upsampling(COLOUR_GRID, SIDE),  # (96,24)
+            "middle_places": middle,  # into the flattened coefficients
+            "fine_places": fine,
+            "colour_places": colour,
+            "light_slots": _inverse(
+                torch.cat([middle, fine]), LIGHT_GRID**2
+            ),  # back; one past the end where nothing is
+            "colour_slots": _inverse(colour, 2 * COLOUR_GRID**2),
+            "impersonal": torch.eye(BLOCKS**2) - analysis @ synthesis,  # (144,144): takes the coordinates out
+            "rest": rest,  # (144,K)
+            "shade": shade / luminance(shade),
+            "red_blue": red_blue,
+        }.items():
+            self.register_buffer(name, value, persistent=False)
+        for i, (depth, axes) in enumerate(zip(depths, space.axes(), strict=True)):
+            self.register_buffer(f"damping{i}", torch.exp(math.log(DAMPING) * depth), persistent=False)
+            self.register_buffer(f"axes{i}", torch.from_numpy(axes), persistent=False)
+
+    def damping(self, portion: int) -> Tensor:
+        """(K,): by how much unexpected detail of a portion is weaker in a surrogate."""
+        return self.get_buffer(f"damping{portion}")
+
+    def split(self, crop: Tensor) -> tuple[Tensor, Tensor]:
+        """Crop (N,3,128,128) -> wavelet coefficients of its toned window: luminance (N,1,48,48), colour (N,2,24,24)."""
+        rgb = tone(window(crop))
+        light = luminance(rgb)
+        colour = rgb[:, ::2] - self.shade[:, ::2] * light
+        return self.coefficients(F.avg_pool2d(light, 2), F.avg_pool2d(colour, 4))
+
+    def coefficients(self, light: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
+        """Luminance (N,1,48,48) and colour (N,2,24,24) of the grid's cells -> coefficients."""
+        return self.light @ light @ self.light.T, self.colour @ colour @ self.colour.T
+
+    def grids(self, light: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
+        """The inverse of `coefficients`."""
+        return self.light.T @ light @ self.light, self.colour.T @ colour @ self.colour
+
+    def without_fine(self, light: Tensor) -> Tensor:
+        """Coefficients -> luminance in cells of 4 px, (N,1,24,24)."""
+        size = LIGHT_GRID // 2
+        return self.second_level.T @ light[:, :, :size, :size] @ self.second_level / 2
+
+    def hidden(self, light: Tensor, colour: Tensor) -> list[Tensor]:
+        """Coefficients -> hidden part."""
+        coarse = light[:, :, :BLOCKS, :BLOCKS].flatten(1) @ self.impersonal @ self.rest
+        light = light.flatten(1)
+        return [
+            torch.cat([coarse, light[:, self.middle_places]], 1),
+            light[:, self.fine_places],
+            colour.flatten(1)[:, self.colour_places],
+        ]
+
+    def show(self, hidden: list[Tensor], picture: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Hidden part, and perhaps a picture of coordinates (N,1,12,12) -> coefficients."""
+        coarse, fine, colour = hidden
+        k = self.rest.shape[1]
+        corner = (coarse[:, :k] @ self.rest.T).view(-1, 1, BLOCKS, BLOCKS)
+        if picture is not None:
+            corner = corner + COARSE_SCALE * picture
+        detail = F.pad(torch.cat([coarse[:, k:], fine], 1), (0, 1))[:, self.light_slots]
+        light = detail.view(-1, 1, LIGHT_GRID, LIGHT_GRID) + F.pad(corner, (0, LIGHT_GRID - BLOCKS) * 2)
+        return light, F.pad(colour, (0, 1))[:, self.colour_slots].view(-1, 2, COLOUR_GRID, COLOUR_GRID)
+
+    def stays(self, light: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
+        """Coefficients without coordinates and hidden part: the same in original and surrogate."""
+        coarse = light[:, :, :BLOCKS, :BLOCKS].flatten(1)
+        personal = coarse - coarse @ self.impersonal
+        hidden = self.show(self.hidden(light, colour), personal.view(-1, 1, BLOCKS, BLOCKS) / COARSE_SCALE)
+        return light - hidden[0], colour - hidden[1]
+
+    def scramble(self, portion: int, hidden: Tensor, order: Tensor, signs: Tensor) -> Tensor:
+        """Move the principal components of a portion among others of like variance, and multiply them by signs.
+
+        hidden (N,K); order (N,DETAILS) int64 and signs (N,DETAILS) of a key. What comes out varies over the face, and
+        together, as detail of real faces does; white noise would look like noise.
+        """
+        axes = self.get_buffer(f"axes{portion}").float()
+        start = sum(self.sizes[:portion])
+        places = slice(start, start + self.sizes[portion])
+        return ((hidden @ axes).gather(1, order[:, places] - start) * signs[:, places]) @ axes.T
+
+    def to_window(self, light: Tensor, colour: Tensor) -> Tensor:
+        """Change of coefficients -> change of the toned window's RGB (N,3,96,96), exactly that much."""
+        light, colour = self.grids(light, colour)
+        shaded = (self.light_up @ light @ self.light_up.T) * self.shade
+        return shaded + torch.einsum("rc,nchw->nrhw", self.red_blue, self.colour_up @ colour @ self.colour_up.T)
+
+
+def _detail(grid: int, coarse: int) -> tuple[Tensor, Tensor]:
+    """Of each flattened coefficient: the share of its energy that lies in the face, and whether it is hidden."""
+    energy = wavelet(grid, 2).square()
+    cell = SIDE // grid
+    face = F.avg_pool2d(window(torch.from_numpy(face_mask(128))[None, None]), cell)
+    share = energy @ face @ energy.T
+    rim = torch.ones_like(face)
+    width = 4 // cell
+    rim[:, :, width:-width, width:-width] = 0  # the transform is periodic: one border lies on the other, too
+    hidden = (share > HIDDEN_SHARE) & (energy @ rim @ energy.T < 0.02)
+    hidden[:, :, :coarse, :coarse] = False
+    return share.flatten(), hidden.flatten()
+
+
+def _even(share: Tensor, hidden: Tensor, count: int = 0) -> Tensor:
+    """Places of what is hidden, less a few that lie least in the face: with `count` more, a key can shuffle all of them
+    in groups of NEIGHBOURS."""
+    places = hidden.nonzero().flatten()
+    spare = (len(places) + count) % NEIGHBOURS
+    return places[share[places].argsort(stable=True)[spare:]].sort().values
+
+
+def _inverse(places: Tensor, size: int) -> Tensor:
+    return torch.full((size,), len(places)).index_copy(0, places, torch.arange(len(places)))
+
+
+def _exact_upsampling(small: int, large: int) -> Tensor:
+    """(large, small): linear interpolation, sharpened so that averaging its result gives the input back exactly."""
+    linear = F.interpolate(torch.eye(small)[None], size=large, mode="linear", align_corners=False)[0].T
+    average = torch.eye(small).repeat_interleave(large // small, 1) / (large // small)
+    return (linear.double() @ torch.linalg.inv((average @ linear).double())).float()

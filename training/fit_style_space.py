@@ -1,0 +1,87 @@
+"""Phase 1, closed form: fit the style space on the training faces.
+
+Principal components of the coarse luminance inside the face. Directions that must stay as in the input are taken out:
+brightness and contrast, the strongest components (lighting), and those that carry smile, mouth opening and pose. What
+is left is what a key may turn. Then the principal axes of the hidden part, among which a key scrambles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mfm_edge.factors import ATTRIBUTES
+from mfm_edge.style import COORDINATES, face_blocks
+from training.bands import Bands
+from training.data import FaceSet, to_tensor
+from training.style_space import StyleSpace, coarse_luminance
+
+__all__ = ["fit_axes", "fit_style_space"]
+
+LIGHTING_COMPONENTS = 4
+REST_SHARE = 0.4  # coefficients that belong to the face by less than this are drawn on by the key only
+KEPT_ATTRIBUTES = ("smiling", "mouth_open")
+
+
+def _tensors(faces: FaceSet) -> Iterator[torch.Tensor]:
+    for start in range(0, len(faces), 500):
+        yield to_tensor(faces.crops[start : start + 500])
+
+
+def fit_style_space(faces: FaceSet) -> StyleSpace:
+    """Fit the space on the training faces (half a minute for 40,000)."""
+    coarse = [coarse_luminance(x).flatten(1).numpy() for x in _tensors(faces)]
+    mask = face_blocks().reshape(-1).astype(np.float64)
+    weighted = np.concatenate(coarse).astype(np.float64) * mask
+    mean = weighted.mean(0)
+    # Orthogonal to the flat picture and to the mean face: brightness and contrast of the input pass through unchanged,
+    # and coordinates are linear in the picture, so nothing has to be estimated from it when restoring.
+    nose = faces.landmarks[:, 2] - faces.landmarks.mean(1)
+    carried = [faces.attributes[:, ATTRIBUTES.index(name)].astype(np.float64) for name in KEPT_ATTRIBUTES]
+    kept = [mask, mean]
+    kept += [(weighted - mean).T @ (v - v.mean()) / len(v) for v in (*carried, nose[:, 0], nose[:, 1])]
+    for _ in range(2):  # the lighting components are those of what the others leave
+        basis, _ = np.linalg.qr(np.stack(kept, 1))
+        centred = weighted - mean
+        centred -= (centred @ basis) @ basis.T
+        variance, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+        variance, axes = variance[::-1], axes[:, ::-1]
+        if len(kept) == 2 + len(carried) + 2:
+            kept += list(axes[:, :LIGHTING_COMPONENTS].T)
+    spread, axes = np.sqrt(variance[:COORDINATES]), axes[:, :COORDINATES]
+
+    analysis = mask[:, None] * axes / spread
+    pictures = (axes * spread).T * mask
+    # Weighed once when drawn and once when read: make reading what was drawn exact.
+    synthesis = np.linalg.solve(pictures @ analysis, pictures)
+    inside = mask > REST_SHARE
+    readings = np.concatenate([analysis, mask[:, None] * basis], 1)[inside]
+    rest = np.zeros((len(mask), int(inside.sum()) - readings.shape[1]))
+    rest[inside] = np.linalg.svd(readings)[0][:, readings.shape[1] :]
+    exact = (part.astype(np.float32) for part in (analysis, synthesis, rest))
+    return fit_axes(StyleSpace(*exact, *[np.zeros((0, 0), np.float16)] * 3), faces)
+
+
+def fit_axes(space: StyleSpace, faces: FaceSet) -> StyleSpace:
+    """The space with the principal axes of what is hidden in it, fitted on these faces."""
+    bands = Bands(space)
+    products = [torch.zeros(size, size, dtype=torch.float64) for size in bands.sizes]
+    totals = [torch.zeros(size, dtype=torch.float64) for size in bands.sizes]
+    for x in _tensors(faces):
+        for product, total, portion in zip(products, totals, bands.hidden(*bands.split(x)), strict=True):
+            portion = portion.double()
+            product += portion.T @ portion
+            total += portion.sum(0)
+    coarse, fine, colour = (_axes(product, total, len(faces)) for product, total in zip(products, totals, strict=True))
+    return replace(space, coarse_axes=coarse, fine_axes=fine, colour_axes=colour)
+
+
+def _axes(product: torch.Tensor, total: torch.Tensor, count: int) -> NDArray[np.float16]:
+    """Half precision: orthonormal to 1e-3 is far finer than uint8, and half the size of the network's file."""
+    mean = total / count
+    covariance = product / count - mean[:, None] * mean
+    return np.linalg.eigh(covariance.numpy())[1][:, ::-1].astype(np.float16)
