@@ -3,8 +3,8 @@
 The style code is a 32x32 plane in the geometry of the crop. Inside the face it carries a picture: the part of the
 face's coarse luminance that makes the person (the style encoder draws it). Outside the face it carries the signature:
 whether the face is an original or a surrogate, attributes asked for and key bits. The key turns the face's own
-coordinates in a whitened eigenface space and shuffles what is left of its detail, so the right key undoes it
-exactly and any other key gives another plausible face.
+coordinates in a whitened eigenface space, and shuffles principal components of the detail that the network did not
+expect, so the right key undoes it exactly and any other key gives another plausible face.
 """
 
 from __future__ import annotations

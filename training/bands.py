@@ -19,7 +19,7 @@ from training.style_space import COARSE_SCALE, StyleSpace, luminance, window
 from training.tone import tone
 from training.wavelet import wavelet
 
-__all__ = ["BLOCKS", "COLOUR_GRID", "LIGHT_GRID", "Bands"]
+__all__ = ["BLOCKS", "Bands"]
 
 SIDE = WINDOW[2]
 LIGHT_GRID = SIDE // 2  # 48: cells of 2 px; finer detail stays
@@ -65,9 +65,8 @@ class Bands(nn.Module):
             "middle_places": middle,  # into the flattened coefficients
             "fine_places": fine,
             "colour_places": colour,
-            "light_slots": _inverse(
-                torch.cat([middle, fine]), LIGHT_GRID**2
-            ),  # back; one past the end where nothing is
+            # back; one past the end where nothing is
+            "light_slots": _inverse(torch.cat([middle, fine]), LIGHT_GRID**2),
             "colour_slots": _inverse(colour, 2 * COLOUR_GRID**2),
             "impersonal": torch.eye(BLOCKS**2) - analysis @ synthesis,  # (144,144): takes the coordinates out
             "rest": rest,  # (144,K)
@@ -94,7 +93,7 @@ class Bands(nn.Module):
         """Luminance (N,1,48,48) and colour (N,2,24,24) of the grid's cells -> coefficients."""
         return self.light @ light @ self.light.T, self.colour @ colour @ self.colour.T
 
-    def grids(self, light: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
+    def cells(self, light: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
         """The inverse of `coefficients`."""
         return self.light.T @ light @ self.light, self.colour.T @ colour @ self.colour
 
@@ -117,19 +116,19 @@ class Bands(nn.Module):
         """Hidden part, and perhaps a picture of coordinates (N,1,12,12) -> coefficients."""
         coarse, fine, colour = hidden
         k = self.rest.shape[1]
-        corner = (coarse[:, :k] @ self.rest.T).view(-1, 1, BLOCKS, BLOCKS)
+        corner = coarse[:, :k] @ self.rest.T
         if picture is not None:
-            corner = corner + COARSE_SCALE * picture
+            corner = corner + COARSE_SCALE * picture.flatten(1)
         detail = F.pad(torch.cat([coarse[:, k:], fine], 1), (0, 1))[:, self.light_slots]
-        light = detail.view(-1, 1, LIGHT_GRID, LIGHT_GRID) + F.pad(corner, (0, LIGHT_GRID - BLOCKS) * 2)
+        light = detail.view(-1, 1, LIGHT_GRID, LIGHT_GRID) + _in_corner(corner)
         return light, F.pad(colour, (0, 1))[:, self.colour_slots].view(-1, 2, COLOUR_GRID, COLOUR_GRID)
 
     def stays(self, light: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients without coordinates and hidden part: the same in original and surrogate."""
         coarse = light[:, :, :BLOCKS, :BLOCKS].flatten(1)
         personal = coarse - coarse @ self.impersonal
-        hidden = self.show(self.hidden(light, colour), personal.view(-1, 1, BLOCKS, BLOCKS) / COARSE_SCALE)
-        return light - hidden[0], colour - hidden[1]
+        hidden_light, hidden_colour = self.show(self.hidden(light, colour))
+        return light - hidden_light - _in_corner(personal), colour - hidden_colour
 
     def scramble(self, portion: int, hidden: Tensor, order: Tensor, signs: Tensor) -> Tensor:
         """Move the principal components of a portion among others of like variance, and multiply them by signs.
@@ -144,9 +143,14 @@ class Bands(nn.Module):
 
     def to_window(self, light: Tensor, colour: Tensor) -> Tensor:
         """Change of coefficients -> change of the toned window's RGB (N,3,96,96), exactly that much."""
-        light, colour = self.grids(light, colour)
+        light, colour = self.cells(light, colour)
         shaded = (self.light_up @ light @ self.light_up.T) * self.shade
         return shaded + torch.einsum("rc,nchw->nrhw", self.red_blue, self.colour_up @ colour @ self.colour_up.T)
+
+
+def _in_corner(coarse: Tensor) -> Tensor:
+    """Coarse luminance (N,144) -> coefficients (N,1,48,48), all others zero."""
+    return F.pad(coarse.view(-1, 1, BLOCKS, BLOCKS), (0, LIGHT_GRID - BLOCKS) * 2)
 
 
 def _detail(grid: int, coarse: int) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from mfm_edge.factors import ATTRIBUTES
-from training.networks import LEFT, SIDE, TOP
 from training.recogniser import FEATURE_CHANNELS
+from training.style_space import window
 
 __all__ = ["FeatureDiscriminator", "PatchDiscriminator"]
 
@@ -29,7 +29,7 @@ class PatchDiscriminator(nn.Module):
         self.attributes = nn.Linear(channels[-1], len(ATTRIBUTES))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.trunk(x[:, :, TOP : TOP + SIDE, LEFT : LEFT + SIDE])
+        h = self.trunk(window(x))
         return self.patches(h), self.attributes(h.mean((2, 3)))
 
 

@@ -10,26 +10,20 @@ Three changes against the paper, each measured first (see training/README.md):
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mfm_edge.style import BLOCK, COORDINATES, DIRECTION_CELLS, PLANE, STYLE_SIZE, signature_cells
-from mfm_edge.types import WINDOW
-from training.bands import BLOCKS, Bands
-from training.style_space import StyleSpace, coarse_luminance, window
+from mfm_edge.style import PLANE, STYLE_SIZE
+from training.bands import Bands
+from training.finish import Finish
+from training.style_encoder import StyleEncoder, StyleReader
+from training.style_space import StyleSpace, border, window
 from training.tone import tone, untone
 
-__all__ = ["ContentEncoder", "Decoder", "Modifier", "StyleEncoder", "repeat_add"]
+__all__ = ["LATENT_CHANNELS", "ContentEncoder", "Decoder", "Modifier", "repeat_add"]
 
 LATENT_CHANNELS = 256
-TOP, LEFT, SIDE = WINDOW  # multiples of a latent cell (4 px)
-# Distance of a surrogate's coordinates from the mean, in units of the usual one: this much at the usual distance of the
-# original, and growing with this power of it.
-SURROGATE_RADIUS, EVENED = 1.1, 0.5
-STYLE_GAIN = 2.0  # the picture in the style code against luminance in -1..1, so that it weighs as much as the key bits
 
 
 def repeat_add(content: Tensor, style: Tensor) -> Tensor:
@@ -58,39 +52,6 @@ class Block(nn.Module):
         return x + self.expand(F.silu(self.conv(F.silu(h))))
 
 
-def _repeat(x: Tensor, times: int) -> Tensor:
-    return x.repeat_interleave(times, 2).repeat_interleave(times, 3)
-
-
-def _window(x: Tensor, cell: int) -> Tensor:
-    top, left, side = TOP // cell, LEFT // cell, SIDE // cell
-    return x[:, :, top : top + side, left : left + side]
-
-
-def _border(cell: int) -> tuple[int, int, int, int]:
-    left, top, side, size = LEFT // cell, TOP // cell, SIDE // cell, 128 // cell
-    return left, size - left - side, top, size - top - side
-
-
-class StyleReader(nn.Module):
-    """Takes a style code apart: whether it is a surrogate's, the picture, and the code without that sign."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        cells = torch.from_numpy(signature_cells())
-        inside, direction = torch.ones(STYLE_SIZE), torch.zeros(STYLE_SIZE)
-        inside[cells] = 0
-        direction[cells[:DIRECTION_CELLS]] = 1 / DIRECTION_CELLS
-        self.register_buffer("inside", inside.view(1, STYLE_SIZE), persistent=False)
-        self.register_buffer("direction", direction.view(STYLE_SIZE, 1), persistent=False)
-
-    def forward(self, style: Tensor) -> tuple[Tensor, Tensor]:
-        """style (N,1024) -> sign (N,1), +1 for surrogates and -1 for originals; picture (N,1,12,12)."""
-        sign = style @ self.direction
-        picture = (style * self.inside / STYLE_GAIN).view(-1, 1, PLANE, PLANE)
-        return sign, F.avg_pool2d(_window(picture, 4), BLOCK // 4)
-
-
 class ContentEncoder(nn.Module):
     """(N,3,128,128) RGB in -1..1 -> (N,256,32,32), zero outside the window: the same for original and surrogate.
 
@@ -107,48 +68,13 @@ class ContentEncoder(nn.Module):
 
     def visible(self, x: Tensor) -> Tensor:
         """What the network may see of a crop, (N,6,24,24): luminance of four cells of the fine grid; red and blue."""
-        light, colour = self.bands.grids(*self.bands.stays(*self.bands.split(x)))
+        light, colour = self.bands.cells(*self.bands.stays(*self.bands.split(x)))
         return torch.cat([F.pixel_unshuffle(light, 2), colour], 1)
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.blocks(self.stem(self.visible(x)))
         z = z - z.mean(1, keepdim=True)
-        return F.pad(z, _border(4))
-
-
-class Finish(nn.Module):
-    """The last touch to a restored face: takes off what rounding, clipping and a codec left on it. With a wrong key,
-    detail that was unscrambled wrongly looks like a lot of such noise, and a smooth face comes out.
-
-    Nothing has to be undone after it, so it may be any network; surrogates do not get it.
-    """
-
-    def __init__(self, bands: Bands, width: int = 64) -> None:
-        super().__init__()
-        self.bands = bands
-        self.narrow = nn.Conv2d(LATENT_CHANNELS, 52, 1)
-        self.trunk = nn.Sequential(
-            nn.Conv2d(64, width, 3, padding=1), nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=2, dilation=2), nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=4, dilation=4), nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=1), nn.SiLU(),
-        )  # fmt: skip
-        self.light = nn.Sequential(
-            nn.Conv2d(width, 64, 1), nn.PixelShuffle(2), nn.SiLU(), nn.Conv2d(16, 1, 3, padding=1)
-        )
-        self.colour = nn.Conv2d(width, 2, 3, padding=1)
-        with torch.no_grad():
-            for last in (self.light[-1], self.colour):
-                last.weight.zero_()
-                last.bias.zero_()
-
-    def forward(self, h: Tensor, face: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> list[Tensor]:
-        """Features (N,256,24,24); coefficients of the face as restored and of what was expected -> change of its hidden
-        part."""
-        pictures = (self.bands.grids(*coefficients) for coefficients in (face, expected))
-        seen = [torch.cat([F.pixel_unshuffle(light, 2), colour], 1) for light, colour in pictures]
-        h = self.trunk(torch.cat([self.narrow(h), *seen], 1))
-        return self.bands.hidden(*self.bands.coefficients(self.light(h), self.colour(h)))
+        return F.pad(z, border(4))
 
 
 class Decoder(nn.Module):
@@ -174,12 +100,12 @@ class Decoder(nn.Module):
                 head[-1].bias.zero_()
             self.refine[-1].weight.zero_()
             self.refine[-1].bias.zero_()
-        self.finish = Finish(bands)
+        self.finish = Finish(bands, LATENT_CHANNELS)
 
     def think(self, latent: Tensor) -> Tensor:
         """Summed latent (N,256,32,32) -> features of the face to draw (N,256,24,24)."""
         code = latent.mean(1).flatten(1)  # the style code, read back
-        h = _window(latent, 4)
+        h = window(latent, 4)
         for block in self.blocks:
             h = block(h, code)
         return h
@@ -198,13 +124,13 @@ class Decoder(nn.Module):
     def draw(self, x: Tensor, change: Tensor) -> Tensor:
         """Crop (N,3,128,128) and change of its toned window (N,3,96,96) -> face; not clamped in training mode."""
         inside = window(x)
-        y = x + F.pad(untone(tone(inside) + change) - inside, _border(1))
+        y = x + F.pad(untone(tone(inside) + change) - inside, border(1))
         return y if self.training else y.clamp(-1, 1)
 
     def change(
         self, latent_from: Tensor, latent_to: Tensor, order: Tensor, signs: Tensor, x: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Change of the toned window's RGB (N,3,96,96), and the hidden part of x that was not expected.
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Change of the toned window's RGB (N,3,96,96); the hidden part of x, and what of it was not expected.
 
         Coarse to fine: what is expected of finer detail depends on the coarser detail, which both directions know then.
         """
@@ -216,65 +142,32 @@ class Decoder(nn.Module):
         own = bands.hidden(light, colour)
 
         def exchange(portion: int, expected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            expected_from, expected_to = expected.unflatten(0, (2, -1)).unbind(0)
-            left, damping = own[portion] - expected_from, bands.damping(portion)
+            """What is drawn of a portion, what it becomes, and what was left over."""
+            drawn_from, drawn_to = _halves(expected)
+            left, damping = own[portion] - drawn_from, bands.damping(portion)
             scrambled = bands.scramble(portion, torch.where(surrogate, left, left / damping), order, signs)
-            return expected_to, expected_to + torch.where(surrogate, scrambled * damping, scrambled), left
+            return drawn_to, drawn_to + torch.where(surrogate, scrambled * damping, scrambled), left
 
         h = self.think(torch.cat([latent_from, latent_to]))
         coarse = exchange(0, self.expected(h)[0])
-        light_to = light + bands.show([coarse[1] - own[0], *(torch.zeros_like(fine) for fine in own[1:])], picture)[0]
-        h = self.look(h, bands.without_fine(torch.cat([light, light_to])))
-        detail = self.expected(h)
-        drawn, hidden, left = zip(coarse, exchange(1, detail[1]), exchange(2, detail[2]), strict=True)
+        middle = light + bands.show([coarse[1] - own[0], *(torch.zeros_like(fine) for fine in own[1:])], picture)[0]
+        h = self.look(h, bands.without_fine(torch.cat([light, middle])))
+        _, fine, tint = self.expected(h)
+        drawn, hidden, left = zip(coarse, exchange(1, fine), exchange(2, tint), strict=True)
 
-        light_to, colour_to = bands.show([to - was for to, was in zip(hidden, own, strict=True)], picture)
-        face, expected = (light + light_to, colour + colour_to), bands.show(list(drawn), picture_to)
-        touch = self.finish(h.unflatten(0, (2, -1))[1], face, expected)
-        change = [
-            to - was + torch.where(surrogate, 0.0, more) for to, was, more in zip(hidden, own, touch, strict=True)
-        ]
-        return bands.to_window(*bands.show(change, picture)), list(left)
+        change = [to - was for to, was in zip(hidden, own, strict=True)]
+        more_light, more_colour = bands.show(change, picture)
+        face = light + more_light, colour + more_colour
+        touch = self.finish(_halves(h)[1], face, bands.show(list(drawn), picture_to))
+        # One graph serves both directions, so the last touch is computed for surrogates, too, and left out.
+        change = [part + torch.where(surrogate, 0.0, more) for part, more in zip(change, touch, strict=True)]
+        return bands.to_window(*bands.show(change, picture)), own, list(left)
 
 
-class StyleEncoder(nn.Module):
-    """Crop, rotation (N,C,C) and the signatures (N,1024) of the face that comes in and of the one that goes out ->
-    their style codes, (N,1024) each.
-
-    Reads the face's coordinates in the style space, turns them by the key and draws both as pictures. How far a face
-    lies from the mean is evened out in surrogates, so that odd light makes no odd surrogate, and comes back when they
-    are turned back. Nothing is trained: fitted in phase 1.
-    """
-
-    def __init__(self, space: StyleSpace) -> None:
-        super().__init__()
-        cells = _repeat(torch.from_numpy(space.synthesis).view(-1, 1, BLOCKS, BLOCKS), BLOCK // 4)
-        self.register_buffer("analysis", torch.from_numpy(space.analysis), persistent=False)
-        self.reader = StyleReader()
-        self.register_buffer("pictures", STYLE_GAIN * F.pad(cells, _border(4)).flatten(1), persistent=False)
-
-    def coordinates(self, x: Tensor) -> Tensor:
-        """(N,3,128,128) -> (N,COORDINATES), of about unit variance over faces."""
-        return coarse_luminance(x).flatten(1) @ self.analysis
-
-    def draw(self, coordinates: Tensor, signature: Tensor) -> Tensor:
-        """Coordinates (N,COORDINATES) and signature (N,1024) -> style code (N,1024)."""
-        return coordinates @ self.pictures + signature
-
-    def forward(
-        self, x: Tensor, rotation: Tensor, signature_from: Tensor, signature_to: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        c = self.coordinates(x)
-        return self.draw(c, signature_from), self.draw(self.turn(c, rotation, signature_to), signature_to)
-
-    def turn(self, coordinates: Tensor, rotation: Tensor, signature_to: Tensor) -> Tensor:
-        """Coordinates of the face that comes in -> those of the one that goes out, (N,COORDINATES) each."""
-        radius = coordinates.square().sum(1, keepdim=True).add(1e-6).sqrt()
-        usual = math.sqrt(COORDINATES)
-        evened = SURROGATE_RADIUS * usual * (radius / usual) ** EVENED
-        restored = usual * (radius / (SURROGATE_RADIUS * usual)) ** (1 / EVENED)
-        surrogate = (signature_to @ self.reader.direction) > 0
-        return (rotation @ coordinates[:, :, None]).squeeze(2) * torch.where(surrogate, evened, restored) / radius
+def _halves(both: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a batch for the face that comes in and the one that goes out: the two."""
+    first, second = both.chunk(2)
+    return first, second
 
 
 class Modifier(nn.Module):
@@ -296,9 +189,10 @@ class Modifier(nn.Module):
 
     def modify(
         self, x: Tensor, style_from: Tensor, style_to: Tensor, order: Tensor, signs: Tensor
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Faces as `forward` gives them from style codes (N,1024), and the hidden part of x that was not expected."""
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Faces as `forward` gives them from style codes (N,1024); the hidden part of x, and what of it was not
+        expected."""
         content = self.content_encoder(x)
         latents = repeat_add(content, style_from), repeat_add(content, style_to)
-        change, left = self.decoder.change(*latents, order, signs, x)
-        return self.decoder.draw(x, change), left
+        change, hidden, left = self.decoder.change(*latents, order, signs, x)
+        return self.decoder.draw(x, change), hidden, left

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mfm_edge.factors import ATTRIBUTES
 from training.data import FaceSet, to_tensor
-from training.networks import LEFT, SIDE, TOP
+from training.style_space import window
 
 __all__ = ["StyleClassifier", "train_classifier"]
 
@@ -31,7 +31,7 @@ class StyleClassifier(nn.Module):
         self.attributes = nn.Linear(128, len(ATTRIBUTES))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.trunk(x[:, :, TOP : TOP + SIDE, LEFT : LEFT + SIDE]).flatten(1)
+        h = self.trunk(window(x)).flatten(1)
         h = self.features(h)
         return self.identity(h), self.attributes(h)
 

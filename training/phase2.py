@@ -108,13 +108,11 @@ class Trainer:
             alike = F.cosine_similarity(embedding_x, embedding_x.roll(1, 0)).mean()
             _, features_target = self.recogniser(real_target, view[:swaps])
             own = encoder.coordinates(x)
-            bands = self.modifier.decoder.bands
-            hidden = bands.hidden(*bands.split(x))
             turned = encoder.turn(own, keys.rotation, keys.signature_to)
             turned[:swaps] = encoder.coordinates(real_target)
 
         style_from, style_to = encoder.draw(own, keys.signature_from), encoder.draw(turned, keys.signature_to)
-        y, left = self.modifier.modify(x, style_from, style_to, keys.order, keys.signs)
+        y, hidden, left = self.modifier.modify(x, style_from, style_to, keys.order, keys.signs)
         terms: dict[str, Tensor] = {
             "clipped": losses.clipped(y),
             "unexpected": losses.unexpected(left, hidden),

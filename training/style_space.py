@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from mfm_edge.style import BLOCK
-from mfm_edge.types import WINDOW
+from mfm_edge.types import CROP_SIZE, WINDOW
 from training.tone import tone
 from training.wavelet import wavelet
 
-__all__ = ["COARSE_SCALE", "StyleSpace", "coarse_luminance", "luminance", "window"]
+__all__ = ["COARSE_SCALE", "StyleSpace", "border", "coarse_luminance", "luminance", "window"]
 
 COARSE_SCALE = 4.0  # a coarse wavelet coefficient against the luminance that it is a mean of
 
@@ -58,10 +58,20 @@ def luminance(x: torch.Tensor) -> torch.Tensor:
     return (x * x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
-def window(x: torch.Tensor) -> torch.Tensor:
-    """The part of crops (N, C, 128, 128) that the network may change: (N, C, 96, 96)."""
-    top, left, side = WINDOW
+def window(x: torch.Tensor, cell: int = 1) -> torch.Tensor:
+    """The part of crops (N, C, 128, 128) that the network may change: (N, C, 96, 96).
+
+    cell: px of the crop that one value of x stands for; 4 for latents (N, C, 32, 32), which become (N, C, 24, 24).
+    """
+    top, left, side = (length // cell for length in WINDOW)
     return x[:, :, top : top + side, left : left + side]
+
+
+def border(cell: int = 1) -> tuple[int, int, int, int]:
+    """What `torch.nn.functional.pad` takes to make crops of windows again: left, right, top, bottom in cells."""
+    top, left, side = (length // cell for length in WINDOW)
+    size = CROP_SIZE // cell
+    return left, size - left - side, top, size - top - side
 
 
 def coarse_luminance(x: torch.Tensor) -> torch.Tensor:

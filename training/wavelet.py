@@ -1,4 +1,4 @@
-"""The orthonormal wavelet transform that splits a face's luminance into bands: Daubechies' symlet of 8 taps."""
+"""The orthonormal wavelet transform that splits a face into bands: Daubechies' symlet of 8 taps."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def test_the_hidden_part_fits_the_key(bands):
 
 def test_coefficients_and_grids_are_inverse(bands):
     light, colour = torch.randn(3, 1, 48, 48), torch.randn(3, 2, 24, 24)
-    again = bands.grids(*bands.coefficients(light, colour))
+    again = bands.cells(*bands.coefficients(light, colour))
     torch.testing.assert_close(again, (light, colour), atol=1e-5, rtol=0)
 
 
@@ -84,5 +84,5 @@ def test_scrambled_detail_varies_as_the_faces_do(bands, faces):
     hidden = [portion - portion.mean(0) for portion in bands.hidden(*bands.split(x))]
     keys = random_keys(len(x), np.random.default_rng(0))
     scrambled = [bands.scramble(i, portion, keys.order, keys.signs) for i, portion in enumerate(hidden)]
-    before, after = (bands.grids(*bands.show(h))[0].std(0)[0].numpy() for h in (hidden, scrambled))
+    before, after = (bands.cells(*bands.show(h))[0].std(0)[0].numpy() for h in (hidden, scrambled))
     assert structural_similarity(before, after, data_range=before.max()) > 0.9
