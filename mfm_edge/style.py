@@ -43,7 +43,8 @@ STYLE_SIZE = PLANE * PLANE
 BANDS = (12, 20)
 COORDINATES = sum(BANDS)
 BLOCK = 8  # px; coarse luminance is the means of such blocks of the window, detail is what varies within them
-DETAILS = (WINDOW[2] // 2) ** 2 * 3 // 2  # of the window: one of luminance for every 2x2 px, two of colour for 4x4
+# Of the window: luminance of every pixel, and two of colour for every 4x4 px.
+DETAILS = WINDOW[2] ** 2 * 9 // 8
 NEIGHBOURS = 9  # components of detail that the key shuffles among each other
 DIRECTION_CELLS = 8
 CELLS_AN_ATTRIBUTE = 2
@@ -135,7 +136,7 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
     secret: at least 16 bytes from factors.derive_secret. attributes: (A,) float32 in {-1, 0, +1}.
     """
     code, turns = STYLE_SIZE // 8, 16 * COORDINATES**2
-    stream = hashlib.shake_256(b"mfm-edge style 3" + secret).digest(code + turns + 4 * DETAILS + DETAILS // 8)
+    stream = hashlib.shake_256(b"mfm-edge style 4" + secret).digest(code + turns + 4 * DETAILS + DETAILS // 8)
     bits = np.unpackbits(np.frombuffer(stream[:code], np.uint8)).astype(bool)
     # Box-Muller on 53-bit uniforms: the same on every machine and numpy version.
     words = np.frombuffer(stream[code : code + turns], "<u8")

@@ -15,10 +15,10 @@ from mfm_edge.style import (
 )
 
 NO_ATTRIBUTES = np.zeros(17, np.float32)
-KNOWN_ROTATION = [0.7121787, 0.2414155, 0.1303665, 0.0238537]
-KNOWN_BITS = "---++-++---+++-+"
-KNOWN_SIGNS = "-++-+-+--++-++--"
-KNOWN_ORDER = [2, 6, 8, 0, 5, 3, 1, 4, 7]
+KNOWN_ROTATION = [0.1917241, -0.1935608, -0.3699927, 0.0839544]
+KNOWN_BITS = "+++-+++-++++--+-"
+KNOWN_SIGNS = "+++-++-++-+-+---"
+KNOWN_ORDER = [8, 2, 0, 3, 4, 6, 1, 5, 7]
 
 
 def test_rotation_is_orthogonal_and_stays_within_bands():

@@ -22,11 +22,15 @@ from training.wavelet import wavelet
 __all__ = ["BLOCKS", "Bands"]
 
 SIDE = WINDOW[2]
-LIGHT_GRID = SIDE // 2  # 48: cells of 2 px; finer detail stays
+LIGHT_GRID = SIDE // 2  # 48: cells of 2 px; finer detail is grain
 COLOUR_GRID = SIDE // 4  # 24: cells of 4 px
 BLOCKS = SIDE // BLOCK  # 12: coarse coefficients of luminance a side; of colour there are half as many
 HIDDEN_SHARE = 0.1  # detail whose wavelets lie in the face by this share of their energy is hidden
 DAMPING = 0.3  # of unexpected detail in the surrogate; its noise grows by the inverse of it when restored
+GRAIN_DAMPING = 0.5
+GRAIN = 3  # the portion of that number
+# Luminance of 2x2 px without their mean: Haar's three details.
+HAAR = ((0.5, 0.5, -0.5, -0.5), (0.5, -0.5, 0.5, -0.5), (0.5, -0.5, -0.5, 0.5))
 # How toned red, green and blue change with the luminance of a face (regression on the training faces).
 SHADE = (1.115, 0.960, 0.901)
 
@@ -49,7 +53,10 @@ class Bands(nn.Module):
         colour = _even(colour_share, colour_hidden)
         depths = torch.cat([torch.ones(rest.shape[1]), share[middle]]), share[fine], colour_share[colour].repeat(2)
         colour = torch.cat([colour, colour + COLOUR_GRID**2])
-        self.sizes = [len(depth) for depth in depths]
+        cells = F.avg_pool2d(window(torch.from_numpy(face_mask(128))[None, None]), 2).repeat(1, 3, 1, 1)
+        cells[:, :, 2:-2, 2:-2] += 1  # not in the rim
+        grain = _even(cells.flatten(), cells.flatten() > 1 + HIDDEN_SHARE)
+        self.sizes = [*(len(depth) for depth in depths), len(grain)]
         red_blue = torch.zeros(3, 2)
         red_blue[0, 0] = red_blue[2, 1] = 1
         red_blue[1] = -torch.tensor([0.299, 0.114]) / 0.587  # green makes up for it: luminance stays
@@ -65,6 +72,9 @@ class Bands(nn.Module):
             "middle_places": middle,  # into the flattened coefficients
             "fine_places": fine,
             "colour_places": colour,
+            "grain_places": grain,
+            "grain_slots": _inverse(grain, 3 * LIGHT_GRID**2),
+            "haar": torch.tensor(HAAR),
             # back; one past the end where nothing is
             "light_slots": _inverse(torch.cat([middle, fine]), LIGHT_GRID**2),
             "colour_slots": _inverse(colour, 2 * COLOUR_GRID**2),
@@ -77,6 +87,7 @@ class Bands(nn.Module):
         for i, (depth, axes) in enumerate(zip(depths, space.axes(), strict=True)):
             self.register_buffer(f"damping{i}", torch.exp(math.log(DAMPING) * depth), persistent=False)
             self.register_buffer(f"axes{i}", torch.from_numpy(axes), persistent=False)
+        self.register_buffer(f"damping{GRAIN}", torch.full((len(grain),), GRAIN_DAMPING), persistent=False)
 
     def damping(self, portion: int) -> Tensor:
         """(K,): by how much unexpected detail of a portion is weaker in a surrogate."""
@@ -88,6 +99,18 @@ class Bands(nn.Module):
         light = luminance(rgb)
         colour = rgb[:, ::2] - self.shade[:, ::2] * light
         return self.coefficients(F.avg_pool2d(light, 2), F.avg_pool2d(colour, 4))
+
+    def grain(self, crop: Tensor) -> Tensor:
+        """Crop (N,3,128,128) -> what its toned window's luminance has beyond the grid, in the face: (N,K)."""
+        light = luminance(tone(window(crop)))
+        beyond = light - self.light_up @ F.avg_pool2d(light, 2) @ self.light_up.T
+        details = torch.einsum("dp,nphw->ndhw", self.haar, F.pixel_unshuffle(beyond, 2))
+        return details.flatten(1)[:, self.grain_places]
+
+    def show_grain(self, grain: Tensor) -> Tensor:
+        """Change of grain (N,K) -> change of the toned window's RGB (N,3,96,96)."""
+        details = F.pad(grain, (0, 1))[:, self.grain_slots].view(-1, 3, LIGHT_GRID, LIGHT_GRID)
+        return F.pixel_shuffle(torch.einsum("dp,ndhw->nphw", self.haar, details), 2) * self.shade
 
     def coefficients(self, light: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
         """Luminance (N,1,48,48) and colour (N,2,24,24) of the grid's cells -> coefficients."""
@@ -136,10 +159,13 @@ class Bands(nn.Module):
         hidden (N,K); order (N,DETAILS) int64 and signs (N,DETAILS) of a key. What comes out varies over the face, and
         together, as detail of real faces does; white noise would look like noise.
         """
-        axes = self.get_buffer(f"axes{portion}").float()
         start = sum(self.sizes[:portion])
         places = slice(start, start + self.sizes[portion])
-        return ((hidden @ axes).gather(1, order[:, places] - start) * signs[:, places]) @ axes.T
+        order, signs = order[:, places] - start, signs[:, places]
+        if portion == GRAIN:  # it has no axes: next to each other lie neighbours in the picture
+            return hidden.gather(1, order) * signs
+        axes = self.get_buffer(f"axes{portion}").float()
+        return ((hidden @ axes).gather(1, order) * signs) @ axes.T
 
     def to_window(self, light: Tensor, colour: Tensor) -> Tensor:
         """Change of coefficients -> change of the toned window's RGB (N,3,96,96), exactly that much."""

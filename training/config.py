@@ -20,10 +20,10 @@ class Weights:
     rec: float = 1.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
     gan: float = 3.5  # hinge loss of the patch and feature discriminators
-    push: float = 12.0  # embedding of y at least `margin` away from x
-    push_features: float = 12.0  # the same for the local features
+    push: float = 10.0  # embedding of y at least `margin` away from x
+    push_features: float = 10.0  # the same for the local features
     pull: float = 2.0  # y towards a real face that has the asked-for coordinates
-    clipped: float = 40.0  # y within the range of uint8: what is clipped cannot be restored
+    clipped: float = 300.0  # y within the range of uint8: what is clipped cannot be restored
     unexpected: float = 6.0  # what of x its content and coordinates do not let expect: the key has to hide it
 
 

@@ -15,15 +15,16 @@ import torch
 from numpy.typing import NDArray
 
 from mfm_edge.factors import ATTRIBUTES
-from mfm_edge.style import COORDINATES, face_blocks
-from training.bands import Bands
+from mfm_edge.style import BLOCK, COORDINATES, face_blocks, face_mask
+from mfm_edge.types import WINDOW
+from training.bands import BLOCKS, GRAIN, Bands
 from training.data import FaceSet, to_tensor
 from training.style_space import StyleSpace, coarse_luminance
 
 __all__ = ["fit_axes", "fit_style_space"]
 
 LIGHTING_COMPONENTS = 4
-REST_SHARE = 0.4  # coefficients that belong to the face by less than this are drawn on by the key only
+REST_SHARE = 0.1  # coefficients that belong to the face by less than this stay, as do those at the window's border
 KEPT_ATTRIBUTES = ("smiling", "mouth_open")
 
 
@@ -58,7 +59,7 @@ def fit_style_space(faces: FaceSet) -> StyleSpace:
     pictures = (axes * spread).T * mask
     # Weighed once when drawn and once when read: make reading what was drawn exact.
     synthesis = np.linalg.solve(pictures @ analysis, pictures)
-    inside = mask > REST_SHARE
+    inside = _inside().reshape(-1)
     readings = np.concatenate([analysis, mask[:, None] * basis], 1)[inside]
     rest = np.zeros((len(mask), int(inside.sum()) - readings.shape[1]))
     rest[inside] = np.linalg.svd(readings)[0][:, readings.shape[1] :]
@@ -66,11 +67,20 @@ def fit_style_space(faces: FaceSet) -> StyleSpace:
     return fit_axes(StyleSpace(*exact, *[np.zeros((0, 0), np.float16)] * 3), faces)
 
 
+def _inside() -> NDArray[np.bool_]:
+    """(12, 12): blocks whose luminance is coordinates or hidden."""
+    top, left, side = WINDOW
+    mask = face_mask(128)[top : top + side, left : left + side]
+    inside = mask.reshape(BLOCKS, BLOCK, BLOCKS, BLOCK).mean((1, 3)) > REST_SHARE
+    inside[[0, -1]] = inside[:, [0, -1]] = False
+    return inside
+
+
 def fit_axes(space: StyleSpace, faces: FaceSet) -> StyleSpace:
     """The space with the principal axes of what is hidden in it, fitted on these faces."""
     bands = Bands(space)
-    products = [torch.zeros(size, size, dtype=torch.float64) for size in bands.sizes]
-    totals = [torch.zeros(size, dtype=torch.float64) for size in bands.sizes]
+    products = [torch.zeros(size, size, dtype=torch.float64) for size in bands.sizes[:GRAIN]]
+    totals = [torch.zeros(size, dtype=torch.float64) for size in bands.sizes[:GRAIN]]
     for x in _tensors(faces):
         for product, total, portion in zip(products, totals, bands.hidden(*bands.split(x)), strict=True):
             portion = portion.double()

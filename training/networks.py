@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mfm_edge.style import PLANE, STYLE_SIZE
-from training.bands import Bands
+from training.bands import GRAIN, Bands
 from training.finish import Finish
 from training.style_encoder import StyleEncoder, StyleReader
 from training.style_space import StyleSpace, border, window
@@ -24,6 +24,7 @@ from training.tone import tone, untone
 __all__ = ["LATENT_CHANNELS", "ContentEncoder", "Decoder", "Modifier", "repeat_add"]
 
 LATENT_CHANNELS = 256
+BRIGHTEST = 0.85  # of toned luminance, which ends at 1: the rest is for colour and for what was not expected
 
 
 def repeat_add(content: Tensor, style: Tensor) -> Tensor:
@@ -114,9 +115,20 @@ class Decoder(nn.Module):
         """Features, and the face without its finest detail (N,1,24,24) -> features to draw that detail with."""
         return h + self.refine(torch.cat([self.narrow(h), seen], 1))
 
-    def expected(self, h: Tensor) -> list[Tensor]:
-        """Features -> the hidden part that the face should have."""
-        return self.bands.hidden(*self.bands.coefficients(self.light(self.up(h)), self.colour(h)))
+    def expected(self, h: Tensor, known: Tensor, coarse: Tensor | None = None) -> list[Tensor]:
+        """Features -> the hidden part that the face should have, its coarse portion perhaps given.
+
+        Drawn so that together with what is known of the luminance, coefficients (N,1,48,48), nothing is much brighter
+        or darker than a picture can be: one clipped spot of a surrogate is noise all over the restored face.
+        """
+        bands = self.bands
+        hidden = bands.hidden(*bands.coefficients(self.light(self.up(h)), self.colour(h)))
+        if coarse is not None:
+            hidden[0] = coarse
+        light, colour = bands.show(hidden)
+        cells, no_colour = bands.cells(known + light, torch.zeros_like(colour))
+        beyond = bands.hidden(*bands.coefficients(cells - cells.clamp(-BRIGHTEST, BRIGHTEST), no_colour))
+        return [part - more for part, more in zip(hidden, beyond, strict=True)]
 
     def forward(self, latent_from: Tensor, latent_to: Tensor, order: Tensor, signs: Tensor, x: Tensor) -> Tensor:
         return self.draw(x, self.change(latent_from, latent_to, order, signs, x)[0])
@@ -139,20 +151,28 @@ class Decoder(nn.Module):
         sign, picture_to = self.reader(latent_to.mean(1).flatten(1))
         surrogate, picture = sign > 0, picture_to - picture_from
         light, colour = bands.split(x)
-        own = bands.hidden(light, colour)
+        own, grain = bands.hidden(light, colour), bands.grain(x)
+
+        def scramble(portion: int, left: Tensor) -> Tensor:
+            damping = bands.damping(portion)
+            scrambled = bands.scramble(portion, torch.where(surrogate, left, left / damping), order, signs)
+            return torch.where(surrogate, scrambled * damping, scrambled)
 
         def exchange(portion: int, expected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             """What is drawn of a portion, what it becomes, and what was left over."""
             drawn_from, drawn_to = _halves(expected)
-            left, damping = own[portion] - drawn_from, bands.damping(portion)
-            scrambled = bands.scramble(portion, torch.where(surrogate, left, left / damping), order, signs)
-            return drawn_to, drawn_to + torch.where(surrogate, scrambled * damping, scrambled), left
+            left = own[portion] - drawn_from
+            return drawn_to, drawn_to + scramble(portion, left), left
 
+        stays = bands.stays(light, colour)[0]
+        nothing = [torch.zeros_like(part) for part in own]
+        known = torch.cat([stays + bands.show(nothing, shown)[0] for shown in (picture_from, picture_to)])
         h = self.think(torch.cat([latent_from, latent_to]))
-        coarse = exchange(0, self.expected(h)[0])
-        middle = light + bands.show([coarse[1] - own[0], *(torch.zeros_like(fine) for fine in own[1:])], picture)[0]
+        drawn_coarse = self.expected(h, known)[0]
+        coarse = exchange(0, drawn_coarse)
+        middle = light + bands.show([coarse[1] - own[0], *nothing[1:]], picture)[0]
         h = self.look(h, bands.without_fine(torch.cat([light, middle])))
-        _, fine, tint = self.expected(h)
+        _, fine, tint = self.expected(h, known, drawn_coarse)
         drawn, hidden, left = zip(coarse, exchange(1, fine), exchange(2, tint), strict=True)
 
         change = [to - was for to, was in zip(hidden, own, strict=True)]
@@ -161,12 +181,13 @@ class Decoder(nn.Module):
         touch = self.finish(_halves(h)[1], face, bands.show(list(drawn), picture_to))
         # One graph serves both directions, so the last touch is computed for surrogates, too, and left out.
         change = [part + torch.where(surrogate, 0.0, more) for part, more in zip(change, touch, strict=True)]
-        return bands.to_window(*bands.show(change, picture)), own, list(left)
+        shown = bands.to_window(*bands.show(change, picture)) + bands.show_grain(scramble(GRAIN, grain) - grain)
+        return shown, own, list(left)
 
 
 def _halves(both: Tensor) -> tuple[Tensor, Tensor]:
     """Of a batch for the face that comes in and the one that goes out: the two."""
-    first, second = both.chunk(2)
+    first, second = both.unflatten(0, (2, -1)).unbind(0)  # chunk() would fix the batch size of the exported graph
     return first, second
 
 

@@ -21,7 +21,7 @@ __all__ = ["CARD", "CARD_FORMAT", "PARTS", "SHIPPED_MODEL", "OnnxEngine"]
 SHIPPED_MODEL = Path(__file__).parent.parent / "models" / "mfm"
 PARTS = ("content_encoder", "style_encoder", "decoder")
 CARD = "card.json"
-CARD_FORMAT = 3
+CARD_FORMAT = 4
 
 
 class OnnxEngine:

@@ -6,10 +6,10 @@ import torch
 from skimage.metrics import structural_similarity
 
 from mfm_edge.style import DETAILS, NEIGHBOURS
-from training.bands import Bands
+from training.bands import GRAIN, Bands
 from training.keys import random_keys
 from training.style_space import luminance, window
-from training.tone import untone
+from training.tone import tone, untone
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def bands(space) -> Bands:
 @pytest.fixture
 def hidden(bands) -> list[torch.Tensor]:
     torch.manual_seed(0)
-    return [0.1 * torch.randn(6, size) for size in bands.sizes]
+    return [0.1 * torch.randn(6, size) for size in bands.sizes[:GRAIN]]
 
 
 def test_the_hidden_part_fits_the_key(bands):
@@ -60,6 +60,28 @@ def test_the_window_changes_by_what_was_asked_for(bands, hidden):
     torch.testing.assert_close(found, (light, colour), atol=1e-4, rtol=0)
 
 
+def test_grain_reads_back_and_is_all_that_changes(bands):
+    torch.manual_seed(0)
+    crop = torch.nn.functional.interpolate(torch.rand(2, 3, 64, 64) - 0.5, size=128, mode="bicubic")
+    before, change = bands.grain(crop), 0.1 * torch.randn(2, bands.sizes[GRAIN])
+    was = bands.split(crop)
+    inside = window(crop)
+    inside.copy_(untone(tone(inside) + bands.show_grain(change)))
+    torch.testing.assert_close(bands.grain(crop) - before, change, atol=1e-4, rtol=0)
+    torch.testing.assert_close(bands.split(crop), was, atol=1e-4, rtol=0)
+
+
+def test_a_face_keeps_no_detail_of_single_pixels(bands):
+    """Where the face is, all that luminance has beyond the grid of 2 px cells is grain."""
+    torch.manual_seed(0)
+    crop = torch.zeros(1, 3, 128, 128)
+    crop[:, :, 80:96, 56:72] = torch.rand(1, 1, 16, 16) - 0.5  # nose
+    light = luminance(tone(window(crop)))
+    cells = torch.nn.functional.avg_pool2d(light, 2)
+    beyond = light - bands.light_up @ cells @ bands.light_up.T
+    assert bands.grain(crop).square().sum() > 0.99 * beyond.square().sum() > 1
+
+
 def test_colour_has_no_luminance(bands):
     change = bands.to_window(torch.zeros(2, 1, 48, 48), torch.randn(2, 2, 24, 24))
     assert change.abs().max() > 0.1 and luminance(change).abs().max() < 1e-5
@@ -69,7 +91,7 @@ def test_scrambling_is_undone_by_the_inverse_key_alone(bands, hidden):
     keys = random_keys(6, np.random.default_rng(0))
     back = keys.inverse()
     wrong = random_keys(6, np.random.default_rng(1)).inverse()
-    for i, portion in enumerate(hidden):
+    for i, portion in enumerate([*hidden, 0.1 * torch.randn(6, bands.sizes[GRAIN])]):
         scrambled = bands.scramble(i, portion, keys.order, keys.signs)
         again = bands.scramble(i, scrambled, back.order, back.signs)
         torch.testing.assert_close(again, portion, atol=5e-4, rtol=0)
