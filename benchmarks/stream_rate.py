@@ -1,0 +1,192 @@
+"""Frames a second of whole videos, file to file, beside a plain blur loop and deface: python benchmarks/stream_rate.py
+
+    python benchmarks/stream_rate.py --deface OTHER_VENV/bin/deface --publish
+
+Every measurement is a process of its own, and the contestants take turns. The videos are made from the clip of the
+demo: its first second, one face, back and forth, enlarged; four of them side by side for four faces. Needs an idle
+machine. Writes benchmarks/results/stream_rate.json; --publish also the table in the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mfm_edge import Factors, MfmRuntime
+from mfm_edge.demo.__main__ import CLIP
+from mfm_edge.detect import YuNetDetector
+from mfm_edge.pipeline import anonymize_video
+from mfm_edge.video import FileSink, open_source
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULT = ROOT / "benchmarks" / "results" / "stream_rate.json"
+BEGIN, END = (
+    "<!-- stream rate: begin (generated from benchmarks/results/stream_rate.json) -->",
+    "<!-- stream rate: end -->",
+)
+FRAMES, RATE = 90, 30
+SCENES = {  # size, tiles a side, goal in frames a second
+    "1280x720, one face": ((1280, 720), 1, 30),
+    "1280x720, four faces": ((1280, 720), 2, 15),
+    "1920x1080, one face": ((1920, 1080), 1, 20),
+}
+BLUR, DEFACE, DEFACE_SMALL = "YuNet + blur", "deface", "deface --scale 640x360"
+
+
+def make_scene(name: str, path: Path) -> None:
+    size, tiles, _ = SCENES[name]
+    with open_source(CLIP) as source:
+        second = [frame.image for _, frame in zip(range(25), source, strict=False)]
+    there_and_back = second + second[-2:0:-1]
+    with FileSink(path, size=size, frame_rate=RATE, crf=18) as sink:
+        for index in range(FRAMES):
+            picture = np.tile(there_and_back[index % len(there_and_back)], (tiles, tiles, 1))
+            sink.write(_resized(picture, size), index / RATE)
+
+
+def _resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def run_mfm(video: Path, output: Path) -> float:
+    runtime = MfmRuntime()
+    with open_source(video) as source:
+        done = anonymize_video(
+            runtime, source, Factors("benchmark"), output=output, sidecar=output.with_suffix(".jsonl")
+        )
+    assert done.frames == FRAMES and done.faces >= FRAMES and not done.incidents
+    return done.frames_per_second
+
+
+def run_blur(video: Path, output: Path) -> float:
+    """What anyone writes first: OpenCV's decoder, YuNet at 640x360, a box blur, OpenCV's mp4v."""
+    capture, detector = cv2.VideoCapture(str(video)), YuNetDetector()
+    sink, count, started = None, 0, time.perf_counter()
+    while (read := capture.read())[0]:
+        frame = read[1]
+        height, width = frame.shape[:2]
+        if sink is None:
+            sink = cv2.VideoWriter(str(output), cv2.VideoWriter.fourcc(*"mp4v"), RATE, (width, height))
+        scale = width / 640
+        for face in detector.detect(cv2.resize(frame, (640, round(height / scale)), interpolation=cv2.INTER_AREA)):
+            x0, y0, x1, y1 = np.clip(face.box * scale, 0, [width, height, width, height]).astype(int)
+            frame[y0:y1, x0:x1] = cv2.blur(frame[y0:y1, x0:x1], (max(1, (x1 - x0) // 4), max(1, (y1 - y0) // 4)))
+        sink.write(frame)
+        count += 1
+    assert sink is not None and count == FRAMES
+    sink.release()
+    return count / (time.perf_counter() - started)
+
+
+def measure(contestant: str, video: Path, folder: Path, deface: Path | None) -> tuple[float, float]:
+    """Frames a second and peak resident memory in MB; deface's time holds its start, about half a second."""
+    output = folder / "out.mp4"
+    output.unlink(missing_ok=True)
+    if contestant in (DEFACE, DEFACE_SMALL):
+        small = ["--scale", "640x360"] if contestant == DEFACE_SMALL else []
+        started = time.perf_counter()
+        subprocess.run([str(deface), str(video), "-o", str(output), *small], check=True, capture_output=True)
+        return FRAMES / (time.perf_counter() - started), float("nan")
+    command = [sys.executable, "-P", __file__, "--one", contestant, str(video), str(output)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    rate, memory = done.stdout.split()
+    return float(rate), float(memory)
+
+
+def table(result: dict[str, object]) -> str:
+    scenes = result["scenes"]
+    assert isinstance(scenes, dict)
+    names = list(next(iter(scenes.values())))
+    lines = ["| video | " + " | ".join(names) + " | goal |", "|---|" + "---|" * (len(names) + 1)]
+    for scene, rows in scenes.items():
+        own = rows["mfm_edge"]["median"]
+        cells = [f"{own:.1f} ({rows['mfm_edge']['least']:.1f} to {rows['mfm_edge']['most']:.1f})"]
+        cells += [f"{rows[name]['median']:.1f} (x{own / rows[name]['median']:.2f})" for name in names[1:]]
+        lines.append(f"| {scene} | " + " | ".join(cells) + f" | {SCENES[scene][2]} |")
+    machine = f"{result['cores']} cores ({result['machine']})"
+    head = [
+        f"Frames a second from file to file, median of {result['rounds']} rounds on {machine};",
+        "in brackets the range, and how many times as fast mfm_edge is. Its peak memory: "
+        f"{result['peak_memory_mb']:.0f} MB.",
+    ]
+    return "\n".join([*head, "", *lines, "", "Written by `python benchmarks/stream_rate.py --publish`."])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--deface", type=Path, help="deface's command, to measure it, too")
+    parser.add_argument("--publish", action="store_true", help="also write the README's table")
+    parser.add_argument("--one", nargs=3, metavar=("CONTESTANT", "VIDEO", "OUTPUT"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        contestant, video, output = options.one
+        rate = (run_mfm if contestant == "mfm_edge" else run_blur)(Path(video), Path(output))
+        print(rate, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    contestants = ["mfm_edge", BLUR, *([DEFACE, DEFACE_SMALL] if options.deface else [])]
+    scenes: dict[str, dict[str, dict[str, float]]] = {}
+    memory = 0.0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for scene in SCENES:
+            video = folder / "scene.mp4"
+            video.unlink(missing_ok=True)
+            make_scene(scene, video)
+            rates: dict[str, list[float]] = {contestant: [] for contestant in contestants}
+            for turn in range(options.rounds + 1):  # the first round only warms up
+                for contestant in contestants:
+                    rate, peak = measure(contestant, video, folder, options.deface)
+                    if contestant == "mfm_edge":
+                        memory = max(memory, peak)
+                    if turn:
+                        rates[contestant].append(rate)
+            scenes[scene] = {
+                contestant: {"median": statistics.median(found), "least": min(found), "most": max(found)}
+                for contestant, found in rates.items()
+            }
+            print(scene, {contestant: round(row["median"], 1) for contestant, row in scenes[scene].items()}, flush=True)
+    packages = ("mfm-edge", "numpy", "opencv-python-headless", "onnxruntime", "av")
+    result: dict[str, object] = {
+        "rounds": options.rounds,
+        "frames": FRAMES,
+        "cores": os.cpu_count(),
+        "machine": _processor(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in packages},
+        "model_id": MfmRuntime().model_id,
+        "peak_memory_mb": memory,
+        "scenes": scenes,
+    }
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    text = table(result)
+    print(text)
+    if options.publish:
+        readme = ROOT / "README.md"
+        before, rest = readme.read_text().split(BEGIN)
+        readme.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1])
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main()
