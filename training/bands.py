@@ -19,7 +19,7 @@ from training.style_space import COARSE_SCALE, StyleSpace, luminance, window
 from training.tone import tone
 from training.wavelet import wavelet
 
-__all__ = ["BLOCKS", "Bands"]
+__all__ = ["BLOCKS", "GRAIN", "Bands", "face_share"]
 
 SIDE = WINDOW[2]
 LIGHT_GRID = SIDE // 2  # 48: cells of 2 px; finer detail is grain
@@ -40,6 +40,7 @@ class Bands(nn.Module):
 
     The hidden part has three portions, (N,K) each: coarse (coarse luminance and its detail from 4 px cells up), fine
     (its detail of 2 px cells) and colour. Colour is what red and blue have beyond the shade that goes with luminance.
+    A fourth portion for the key is grain, luminance finer than cells, which the network does not draw.
     """
 
     def __init__(self, space: StyleSpace) -> None:
@@ -53,9 +54,9 @@ class Bands(nn.Module):
         colour = _even(colour_share, colour_hidden)
         depths = torch.cat([torch.ones(rest.shape[1]), share[middle]]), share[fine], colour_share[colour].repeat(2)
         colour = torch.cat([colour, colour + COLOUR_GRID**2])
-        cells = F.avg_pool2d(window(torch.from_numpy(face_mask(128))[None, None]), 2).repeat(1, 3, 1, 1)
-        cells[:, :, 2:-2, 2:-2] += 1  # not in the rim
-        grain = _even(cells.flatten(), cells.flatten() > 1 + HIDDEN_SHARE)
+        cells = face_share(2)
+        inner = F.pad(cells[:, :, 2:-2, 2:-2], (2, 2, 2, 2)).repeat(1, len(HAAR), 1, 1).flatten()
+        grain = _even(inner, inner > HIDDEN_SHARE)
         self.sizes = [*(len(depth) for depth in depths), len(grain)]
         red_blue = torch.zeros(3, 2)
         red_blue[0, 0] = red_blue[2, 1] = 1
@@ -174,6 +175,11 @@ class Bands(nn.Module):
         return shaded + torch.einsum("rc,nchw->nrhw", self.red_blue, self.colour_up @ colour @ self.colour_up.T)
 
 
+def face_share(cell: int) -> Tensor:
+    """(1,1,96/cell,96/cell) in 0..1: how far each cell of so many px of the window belongs to the face."""
+    return F.avg_pool2d(window(torch.from_numpy(face_mask(128))[None, None]), cell)
+
+
 def _in_corner(coarse: Tensor) -> Tensor:
     """Coarse luminance (N,144) -> coefficients (N,1,48,48), all others zero."""
     return F.pad(coarse.view(-1, 1, BLOCKS, BLOCKS), (0, LIGHT_GRID - BLOCKS) * 2)
@@ -183,7 +189,7 @@ def _detail(grid: int, coarse: int) -> tuple[Tensor, Tensor]:
     """Of each flattened coefficient: the share of its energy that lies in the face, and whether it is hidden."""
     energy = wavelet(grid, 2).square()
     cell = SIDE // grid
-    face = F.avg_pool2d(window(torch.from_numpy(face_mask(128))[None, None]), cell)
+    face = face_share(cell)
     share = energy @ face @ energy.T
     rim = torch.ones_like(face)
     width = 4 // cell

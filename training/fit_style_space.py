@@ -15,9 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from mfm_edge.factors import ATTRIBUTES
-from mfm_edge.style import BLOCK, COORDINATES, face_blocks, face_mask
-from mfm_edge.types import WINDOW
-from training.bands import BLOCKS, GRAIN, Bands
+from mfm_edge.style import BLOCK, COORDINATES, face_blocks
+from training.bands import GRAIN, Bands, face_share
 from training.data import FaceSet, to_tensor
 from training.style_space import StyleSpace, coarse_luminance
 
@@ -69,9 +68,7 @@ def fit_style_space(faces: FaceSet) -> StyleSpace:
 
 def _inside() -> NDArray[np.bool_]:
     """(12, 12): blocks whose luminance is coordinates or hidden."""
-    top, left, side = WINDOW
-    mask = face_mask(128)[top : top + side, left : left + side]
-    inside = mask.reshape(BLOCKS, BLOCK, BLOCKS, BLOCK).mean((1, 3)) > REST_SHARE
+    inside = face_share(BLOCK)[0, 0].numpy() > REST_SHARE
     inside[[0, -1]] = inside[:, [0, -1]] = False
     return inside
 
