@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from mfm_edge.record import FrameRecord, RecordHeader, RecordReader, RecordWrite
 from mfm_edge.runtime import MfmRuntime
 from mfm_edge.types import MIN_FRAME_SIDE, FaceRecord, Treatment
 from mfm_edge.video import FileSink, Preview, Source, VideoFrame
+from mfm_edge.video.threads import WriteBehind, read_ahead
 
 __all__ = ["Monitor", "Summary", "anonymize_video", "restore_video"]
 
@@ -205,16 +206,20 @@ def _run(
     monitor: Monitor,
 ) -> None:
     started = time.perf_counter()
-    for frame in source:
-        image = convert(frame)
-        if sink is not None:
-            sink.write(image, frame.time)
-        summary.frames += 1
-        monitor.progress()
-        window_closed = monitor.preview is not None and not monitor.preview.show(image)
-        if window_closed or monitor.stop():
-            summary.stopped = True
-            break
+    with ExitStack() as opened:
+        # A live source reads on its own thread already, and drops what is late; reading ahead would keep it.
+        frames = source if source.live else opened.enter_context(closing(read_ahead(source)))
+        behind = None if sink is None else opened.enter_context(WriteBehind(sink.write))
+        for frame in frames:
+            image = convert(frame)
+            if behind is not None:
+                behind.put(image, frame.time)
+            summary.frames += 1
+            monitor.progress()
+            window_closed = monitor.preview is not None and not monitor.preview.show(image)
+            if window_closed or monitor.stop():
+                summary.stopped = True
+                break
     if sink is not None:
         if not summary.stopped:
             sink.finish_audio()

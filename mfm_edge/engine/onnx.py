@@ -50,6 +50,9 @@ class OnnxEngine:
         if threads is not None:
             options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        # Spinning between the operators of a graph is what makes two threads faster than one; going on with it after
+        # the graph would take the cores from the decoder and the encoder of a video.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         self._sessions: dict[str, Any] = {}
         for part in PARTS:
             content = _read_checked(folder / f"{part}.onnx", card["sha256"][part])
