@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         MfmError,
         ModelError,
         RecordError,
+        RegisterError,
+        SealError,
         SourceError,
     )
     from mfm_edge.factors import Factors
@@ -48,7 +50,9 @@ __all__ = [
     "ModelError",
     "Protected",
     "RecordError",
+    "RegisterError",
     "Restored",
+    "SealError",
     "SourceError",
     "Treatment",
     "__version__",
@@ -62,6 +66,8 @@ _HOMES = {
         "MfmError",
         "ModelError",
         "RecordError",
+        "RegisterError",
+        "SealError",
         "SourceError",
     ),
     "mfm_edge.factors": ("Factors",),

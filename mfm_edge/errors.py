@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["ArgumentError", "FactorError", "FrameError", "MfmError", "ModelError", "RecordError", "SourceError"]
+__all__ = [
+    "ArgumentError",
+    "FactorError",
+    "FrameError",
+    "MfmError",
+    "ModelError",
+    "RecordError",
+    "RegisterError",
+    "SealError",
+    "SourceError",
+]
 
 
 class MfmError(Exception):
@@ -31,3 +41,11 @@ class SourceError(MfmError):
 
 class RecordError(MfmError):
     """A sidecar is corrupt, of another version, or belongs to another model."""
+
+
+class SealError(MfmError):
+    """A file of sealed originals is changed, cut off, of another stream, or was sealed with other factors."""
+
+
+class RegisterError(MfmError):
+    """The register cannot be read or written, has no such stream, or was given another passphrase."""

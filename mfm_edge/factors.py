@@ -51,6 +51,7 @@ SALT_BYTES = (8, 64)
 
 _CANONICAL_LABEL = b"mfm_edge.factors/1\x00"
 _STYLE_LABEL = b"mfm_edge style code/1"
+_SEALING_LABEL = b"mfm_edge sealing/1"
 _CHOICES: dict[str, tuple[str, ...]] = {"hair": get_args(Hair), "gender": get_args(Gender), "age": get_args(Age)}
 _SWITCHES: tuple[str, ...] = ATTRIBUTES[6:]  # the attributes that are simply on, off or as in the input
 _SIGNS = {-1: b"-", 0: b"0", 1: b"+"}
@@ -202,10 +203,21 @@ class KeyDerivation:
 DEFAULT_KEY_DERIVATION = KeyDerivation()
 
 
-def derive_secret(
+@dataclass(frozen=True, slots=True, repr=False)
+class StreamKeys:
+    """The secrets of one stream, 32 bytes each, from one derivation; neither tells anything about the other.
+
+    style: for the style code. sealing: for sealed originals. The repr shows neither.
+    """
+
+    style: bytes
+    sealing: bytes
+
+
+def derive_keys(
     factors: Factors, *, salt: bytes = IMAGE_SALT, parameters: KeyDerivation = DEFAULT_KEY_DERIVATION
-) -> bytes:
-    """32 secret bytes for the style code: Argon2id over the canonical factors, then HKDF-SHA256 under its own label.
+) -> StreamKeys:
+    """The keys of a stream: Argon2id over the canonical factors once, then HKDF-SHA256 under a label a key.
 
     salt: 8 to 64 public bytes, the same for both directions. Takes about 0.25 s with the default parameters.
     Raises FactorError for factors, a salt or parameters of the wrong kind.
@@ -218,19 +230,36 @@ def derive_secret(
     if not isinstance(salt, (bytes, bytearray)) or not shortest <= len(salt) <= longest:
         got = f"{len(salt)} bytes" if isinstance(salt, (bytes, bytearray)) else type(salt).__name__
         raise FactorError(f"salt: got {got}, takes {shortest} to {longest} bytes")
+    stretched = stretch(factors.canonical(), bytes(salt), parameters)
+    return StreamKeys(style=expand_key(stretched, _STYLE_LABEL), sealing=expand_key(stretched, _SEALING_LABEL))
 
-    from cryptography.hazmat.primitives.hashes import SHA256
+
+def derive_secret(
+    factors: Factors, *, salt: bytes = IMAGE_SALT, parameters: KeyDerivation = DEFAULT_KEY_DERIVATION
+) -> bytes:
+    """The 32 secret bytes for the style code alone; see derive_keys."""
+    return derive_keys(factors, salt=salt, parameters=parameters).style
+
+
+def stretch(secret: bytes, salt: bytes, parameters: KeyDerivation) -> bytes:
+    """32 bytes by Argon2id: what makes guessing slow."""
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-    stretched = Argon2id(
-        salt=bytes(salt),
+    return Argon2id(
+        salt=salt,
         length=32,
         iterations=parameters.iterations,
         lanes=parameters.lanes,
         memory_cost=parameters.memory_kib,
-    ).derive(factors.canonical())
-    return HKDFExpand(algorithm=SHA256(), length=32, info=_STYLE_LABEL).derive(stretched)
+    ).derive(secret)
+
+
+def expand_key(key: bytes, label: bytes) -> bytes:
+    """32 bytes by HKDF-SHA256's second half: from one strong key another for the purpose that `label` names."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+    return HKDFExpand(algorithm=SHA256(), length=32, info=label).derive(key)
 
 
 def _checked_password(password: object) -> str:

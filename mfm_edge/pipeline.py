@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.errors import ArgumentError, RecordError
+from mfm_edge.errors import ArgumentError, RecordError, SealError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors
 from mfm_edge.record import FrameRecord, RecordHeader, RecordReader, RecordWriter
-from mfm_edge.runtime import MfmRuntime
+from mfm_edge.runtime import MfmRuntime, MfmStream
+from mfm_edge.seal import SealedFrame, SealReader, SealWriter
 from mfm_edge.types import MIN_FRAME_SIDE, FaceRecord, Treatment
 from mfm_edge.video import FileSink, Preview, Source, VideoFrame
 from mfm_edge.video.threads import WriteBehind, read_ahead
+
+if TYPE_CHECKING:
+    from mfm_edge.register import Register
 
 __all__ = ["Monitor", "Summary", "anonymize_video", "restore_video"]
 
@@ -65,12 +70,17 @@ def anonymize_video(
     output: Path | None,
     sidecar: Path | None,
     crf: int = 18,
+    seal: Path | None = None,
+    seal_quality: int | None = None,
+    register: Register | None = None,
     monitor: Monitor | None = None,
 ) -> Summary:
     """Anonymises a source to its end into `output` (audio copied) and writes `sidecar`; None leaves either out.
 
+    seal: also keeps the originals there, encrypted; seal_quality: see SealWriter. register: remembers the stream.
     A random salt is drawn and kept in the sidecar and in the video's own comment tag. Raises SourceError when the
-    source breaks and RecordError or SourceError when a file cannot be written; what was written before is complete.
+    source breaks and RecordError, SealError, RegisterError or SourceError when a file cannot be written; what was
+    written before is complete.
     """
     _check_size(source)
     summary = Summary()
@@ -88,6 +98,11 @@ def anonymize_video(
         # The video first: when its name is refused, no sidecar is left lying about.
         sink = _open_sink(opened, source, output, crf, header.to_text())
         record = None if sidecar is None else opened.enter_context(RecordWriter(sidecar, header))
+        sealer = None if seal is None else SealWriter(seal, stream.sealing_key, header, quality=seal_quality)
+        if sealer is not None:
+            opened.enter_context(sealer)
+        if register is not None:
+            register.add(header, factors, source=source.name, output=output)
 
         def convert(frame: VideoFrame) -> NDArray[np.uint8]:
             protected = stream.anonymize(frame.image)
@@ -99,6 +114,8 @@ def anonymize_video(
                         index=summary.frames, time=frame.time, faces=protected.faces, incidents=protected.incidents
                     )
                 )
+            if sealer is not None:
+                sealer.write(frame.image, protected, time=frame.time)
             return protected.frame
 
         _run(source, convert, summary, sink, monitor or Monitor())
@@ -113,13 +130,18 @@ def restore_video(
     output: Path | None,
     sidecar: Path | None,
     crf: int = 18,
+    seal: Path | None = None,
+    register: Register | None = None,
     monitor: Monitor | None = None,
 ) -> Summary:
     """Restores an anonymised source to its end into `output` (audio copied).
 
-    sidecar: gives the salt and where each face is. Without one (None) the salt comes from the video's own comment tag,
-    or is the one of single pictures, and faces are detected again, less exactly; a frame that has no record is treated
-    so too, and counted. Raises RecordError for a sidecar that is broken or of another model, and as anonymize_video.
+    sidecar: gives the salt and where each face is. Without one (None) the salt comes from the seal, the video's own
+    comment tag or the register, or is the one of single pictures, and faces are detected again, less exactly; a frame
+    that has no record is treated so too, and counted.
+    seal: the sealed originals, put back as they are; a frame that has none there is restored by the network.
+    Raises RecordError for a sidecar that is broken or of another model, SealError for a seal that is changed, of
+    another stream or sealed with other factors, and as anonymize_video.
     """
     _check_size(source)
     summary = Summary()
@@ -128,8 +150,12 @@ def restore_video(
         if sidecar is not None:
             reader = opened.enter_context(RecordReader(sidecar, model_id=runtime.model_id))
             header: RecordHeader | None = reader.header
+        elif seal is not None:
+            header = SealReader.read_header(seal)
         else:
             header = _header_in(source, runtime)
+            if header is None and register is not None:
+                header = register.header_of(source.name, model_id=runtime.model_id)
         salt = IMAGE_SALT if header is None else header.salt
         key_derivation = DEFAULT_KEY_DERIVATION if header is None else header.key_derivation
         stream = opened.enter_context(runtime.open_stream(factors, salt=salt, key_derivation=key_derivation))
@@ -138,9 +164,17 @@ def restore_video(
                                 "faces are detected again, less exactly",)  # fmt: skip
             reader = None
         matcher = None if reader is None else _Matcher(reader)
+        sealed = None
+        if seal is not None:
+            sealed = _SealedFrames(opened.enter_context(_open_seal(seal, stream, source, runtime)))
 
         def convert(frame: VideoFrame) -> NDArray[np.uint8]:
-            faces = None if matcher is None else matcher.faces_at(frame.time)
+            record = None if matcher is None else matcher.at(frame.time)
+            original = None if sealed is None else sealed.at(frame.time)
+            if original is not None:
+                summary.faces += len(original.regions)
+                return original.restore(frame.image)
+            faces = None if record is None else record.faces
             summary.detected_again += faces is None
             restored = stream.restore(frame.image, faces)
             _count(summary, restored.faces)
@@ -150,25 +184,28 @@ def restore_video(
         _run(source, convert, summary, sink, monitor or Monitor())
         if reader is not None and reader.truncated:
             summary.notices += ("the sidecar's last line was cut off: that frame's faces were detected again",)
+        if sealed is not None and sealed.truncated:
+            summary.notices += ("the seal is cut off: the network restored the frames that are missing there",)
     return summary
 
 
-class _Matcher:
+_Timed = TypeVar("_Timed", bound=FrameRecord | SealedFrame)
+
+
+class _Matcher(Generic[_Timed]):
     """Finds each frame's record by its time, counted from the first frame: frames may be missing on either side."""
 
-    def __init__(self, records: RecordReader) -> None:
+    def __init__(self, records: Iterator[_Timed]) -> None:
         self._records = records
         self._next = next(records, None)
         self._first = None if self._next is None else self._next.time
         self._offset: float | None = None
-        self._index = -1
 
-    def faces_at(self, seconds: float) -> tuple[FaceRecord, ...] | None:
-        """The records of the frame shown at `seconds`, None where the sidecar has none."""
-        self._index += 1
-        if self._first is None:  # a sidecar without times: frames count
+    def at(self, seconds: float) -> _Timed | None:
+        """The record of the frame shown at `seconds`, None where there is none."""
+        if self._first is None:  # records without times: frames count
             found, self._next = self._next, next(self._records, None)
-            return None if found is None else found.faces
+            return found
         if self._offset is None:
             self._offset = seconds - self._first
         wanted = seconds - self._offset
@@ -177,7 +214,38 @@ class _Matcher:
         if self._next is None or self._next.time is None or self._next.time > wanted + _SAME_TIME:
             return None
         found, self._next = self._next, next(self._records, None)
-        return found.faces
+        return found
+
+
+class _SealedFrames(_Matcher[SealedFrame]):
+    """A seal's frames up to where it was cut off, by a killed process for one; any other fault is raised."""
+
+    def __init__(self, reader: SealReader) -> None:
+        self._reader = reader
+        super().__init__(self._until_cut())
+
+    @property
+    def truncated(self) -> bool:
+        return self._reader.truncated
+
+    def _until_cut(self) -> Iterator[SealedFrame]:
+        try:
+            yield from self._reader
+        except SealError:
+            if not self._reader.truncated:
+                raise
+
+
+def _open_seal(path: Path, stream: MfmStream, source: Source, runtime: MfmRuntime) -> SealReader:
+    own = _header_in(source, runtime)  # the same factors may have sealed many streams: the video says which is its own
+    salt = SealReader.read_header(path).salt
+    if salt != stream.salt or (own is not None and salt != own.salt):
+        raise SealError(f"seal {path}: belongs to another stream than {source.name} or its sidecar")
+    reader = SealReader(path, stream.sealing_key)
+    if not _fits(reader.header, source):
+        reader.close()
+        raise SealError(f"seal {path}: {source.name} is not as sealed (scaled, cut or live), takes the video beside it")
+    return reader
 
 
 def _open_sink(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -50,6 +51,11 @@ class RecordHeader:
     width: int
     height: int
     frame_rate: float | None = None
+
+    @property
+    def stream_id(self) -> str:
+        """16 hexadecimal digits that name the stream in public: a hash of its salt."""
+        return sha256(b"mfm_edge stream id/1" + self.salt).hexdigest()[:16]
 
     def to_text(self) -> str:
         """The header as one line of JSON: the sidecar's first, and a tag in the video in case the sidecar gets lost."""

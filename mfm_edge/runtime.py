@@ -15,7 +15,7 @@ from mfm_edge.align import align, extract
 from mfm_edge.detect import Detector, YuNetDetector
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
-from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_secret
+from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys, derive_secret
 from mfm_edge.guard import cover_face, cover_frame, trusts
 from mfm_edge.paste import paste
 from mfm_edge.style import StyleKey, expand
@@ -90,7 +90,9 @@ class MfmRuntime:
         salt: 8 to 64 bytes; None draws a random one (anonymising), which the sidecar must keep for restoring.
         """
         salt = os.urandom(16) if salt is None else bytes(salt)
-        return MfmStream(self, _derive_key(_checked(factors), salt, key_derivation), salt, key_derivation)
+        keys = derive_keys(_checked(factors), salt=salt, parameters=key_derivation)
+        key = expand(keys.style, factors.attribute_vector())
+        return MfmStream(self, key, salt, key_derivation, sealing_key=keys.sealing)
 
     def _key_for(self, factors: Factors) -> StyleKey:
         return self._key(_checked(factors), IMAGE_SALT, DEFAULT_KEY_DERIVATION)
@@ -147,10 +149,13 @@ class MfmStream:
     salt, key_derivation: what restoring needs beside the factors; both public.
     """
 
-    def __init__(self, runtime: MfmRuntime, key: StyleKey, salt: bytes, key_derivation: KeyDerivation) -> None:
+    def __init__(
+        self, runtime: MfmRuntime, key: StyleKey, salt: bytes, key_derivation: KeyDerivation, *, sealing_key: bytes
+    ) -> None:
         self.salt = salt
         self.key_derivation = key_derivation
         self._runtime = runtime
+        self._sealing_key: bytes | None = sealing_key
         self._key: StyleKey | None = key
         self._tracker = Tracker()
 
@@ -174,9 +179,16 @@ class MfmStream:
         check_frame(frame)
         return self._runtime._restore(frame, self._live_key(), faces)
 
+    @property
+    def sealing_key(self) -> bytes:
+        """32 secret bytes for mfm_edge.seal, from the same derivation as the stream's own key."""
+        if self._sealing_key is None:
+            raise MfmError("stream: asked for its sealing key after close, has one only while open")
+        return self._sealing_key
+
     def close(self) -> None:
-        """Forget the key. The stream takes no frame afterwards."""
-        self._key = None
+        """Forget the keys. The stream takes no frame afterwards."""
+        self._key = self._sealing_key = None
 
     def _live_key(self) -> StyleKey:
         if self._key is None:

@@ -29,7 +29,7 @@ from mfm_edge.pipeline import Monitor, Summary, anonymize_video, restore_video
 from mfm_edge.runtime import MfmRuntime
 from mfm_edge.video import Preview, Source, open_source
 
-__all__ = ["main", "sidecar_of"]
+__all__ = ["main", "seal_of", "sidecar_of"]
 
 PASSWORD_VARIABLE = "MFM_PASSWORD"
 _MAX_PASSWORD_FILE = 64 * 1024
@@ -51,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def sidecar_of(video: Path) -> Path:
     """Where a protected video's sidecar stands unless another place is given: beside it."""
     return video.with_name(video.name + ".mfm.jsonl")
+
+
+def seal_of(video: Path) -> Path:
+    """Where a protected video's sealed originals stand: beside it."""
+    return video.with_name(video.name + ".mfm.seal")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -78,6 +83,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--restore", action="store_true", help="turn an anonymised video back")
     parser.add_argument("--preview", action="store_true", help="show the result in a window; q or Escape ends")
     parser.add_argument("--sidecar", type=Path, help="what restoring needs (default: beside the anonymised video)")
+    parser.add_argument(
+        "--seal", action="store_true", help="also keep the originals, encrypted, beside the video; restores exactly"
+    )
+    parser.add_argument("--seal-quality", type=int, metavar="Q", help="seal as JPEG, 1 to 100 (default: lossless)")
     parser.add_argument("--password-file", type=Path, help="read the password from this file's first line")
     parser.add_argument("--crf", type=int, default=18, help="H.264 quality, 0 (lossless) to 51 (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads for the network (default: all cores)")
@@ -97,7 +106,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _run(options: argparse.Namespace) -> int:
     output = _output_path(options)
     sidecar = _sidecar_path(options, output)
-    _check_paths(options, output, None if options.restore else sidecar)
+    seal = _seal_path(options, output)
+    _check_paths(options, {"output": output} | ({} if options.restore else {"sidecar": sidecar, "seal": seal}))
     with ExitStack() as opened:
         source = opened.enter_context(open_source(options.input))
         names = ("hair", "gender", "age", *_SWITCHES)
@@ -112,16 +122,22 @@ def _run(options: argparse.Namespace) -> int:
             _say(f"warning: {source.name} has no sidecar: faces are detected again, restored less exactly")
         stop = opened.enter_context(_stopping(source))
         progress = opened.enter_context(_progress(source))
-        process = restore_video if options.restore else anonymize_video
         monitor = Monitor(progress=progress, stop=lambda: stop.signal is not None, preview=preview)
         try:
-            summary = process(
-                runtime, source, factors, output=output, sidecar=sidecar, crf=options.crf, monitor=monitor
-            )
+            if options.restore:
+                summary = restore_video(
+                    runtime, source, factors, output=output, sidecar=sidecar, crf=options.crf, seal=seal,
+                    monitor=monitor,
+                )  # fmt: skip
+            else:
+                summary = anonymize_video(
+                    runtime, source, factors, output=output, sidecar=sidecar, crf=options.crf, seal=seal,
+                    seal_quality=options.seal_quality, monitor=monitor,
+                )  # fmt: skip
         except SourceError as error:
             kept = f"; {output} keeps what came before" if output is not None and output.is_file() else ""
             raise SourceError(f"{error}{kept}") from None
-    _report(options, source, summary, output, sidecar)
+    _report(options, source, summary, output, sidecar, seal)
     # Ending a live source is how one ends it; a recording that was not processed to its end is incomplete.
     return 128 + stop.signal if stop.signal is not None and not source.live else 0
 
@@ -148,8 +164,19 @@ def _sidecar_path(options: argparse.Namespace, output: Path | None) -> Path | No
     return beside if beside.is_file() else None
 
 
-def _check_paths(options: argparse.Namespace, output: Path | None, sidecar: Path | None) -> None:
-    for name, path in (("output", output), ("sidecar", sidecar)):
+def _seal_path(options: argparse.Namespace, output: Path | None) -> Path | None:
+    if not options.seal:
+        if options.restore and seal_of(Path(options.input)).is_file():
+            _say(f"notice: {seal_of(Path(options.input))} holds the originals, --seal puts them back exactly")
+        return None
+    video = Path(options.input) if options.restore else output
+    if video is None:
+        raise ArgumentError("--seal: there is no video to seal beside, takes -o")
+    return seal_of(video)
+
+
+def _check_paths(options: argparse.Namespace, written: dict[str, Path | None]) -> None:
+    for name, path in written.items():
         if path is None or not path.exists():
             continue
         if Path(options.input).exists() and path.samefile(options.input):
@@ -224,7 +251,12 @@ def _progress(source: Source) -> Iterator[Callable[[], object]]:
 
 
 def _report(
-    options: argparse.Namespace, source: Source, summary: Summary, output: Path | None, sidecar: Path | None
+    options: argparse.Namespace,
+    source: Source,
+    summary: Summary,
+    output: Path | None,
+    sidecar: Path | None,
+    seal: Path | None,
 ) -> None:
     for notice in summary.notices:
         _say(f"notice: {notice}")
@@ -244,6 +276,8 @@ def _report(
         print(f"video    {output}")
     if sidecar is not None and not options.restore:
         print(f"sidecar  {sidecar}")
+    if seal is not None and not options.restore:
+        print(f"seal     {seal}")
 
 
 def _say(text: str) -> None:

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -16,8 +18,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, Factors, KeyDerivation
 from mfm_edge.types import FaceRecord, Protected, Restored
+from mfm_edge.video import FileSink, open_source
 
 
 def picture(index: int, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -113,6 +117,7 @@ class FakeStream:
 
     def __init__(self, runtime: FakeRuntime, factors: Factors, salt: bytes, key_derivation: KeyDerivation) -> None:
         self.runtime, self.factors, self.salt, self.key_derivation = runtime, factors, salt, key_derivation
+        self.sealing_key = sha256(factors.canonical() + salt).digest()
 
     def anonymize(self, frame: NDArray[np.uint8]) -> Protected:
         self.runtime.count += 1
@@ -159,3 +164,21 @@ class FakeRuntime:
 @pytest.fixture
 def fake_runtime() -> FakeRuntime:
     return FakeRuntime()
+
+
+@pytest.fixture(scope="session")
+def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six frames of the clip that comes with the project: a real face for the real network, quickly."""
+    path = tmp_path_factory.mktemp("clip") / "short.mp4"
+    with open_source(CLIP) as source, FileSink(path, size=source.size, frame_rate=source.frame_rate) as sink:
+        for frame in islice(source, 6):
+            sink.write(frame.image, frame.time)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's data folder of its own for every test."""
+    folder = tmp_path_factory.mktemp("data")
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder))
+    return folder

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import pickle
 import time
 import traceback
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from mfm_edge.errors import FactorError, MfmError
-from mfm_edge.factors import ATTRIBUTES, IMAGE_SALT, Factors, KeyDerivation, derive_secret
+from mfm_edge.factors import ATTRIBUTES, IMAGE_SALT, Factors, KeyDerivation, derive_keys, derive_secret
 
 SECRET = "correct horse"
 CHEAP = KeyDerivation(iterations=1, lanes=1, memory_kib=64)
@@ -50,7 +52,7 @@ def test_canonical_form_joins_unicode_spellings_and_keeps_everything_else_apart(
     variants = [
         Factors("a"),
         Factors("a "),
-        Factors("A"),
+        Factors("b83a93d18eabc9f6bc08be50256739e840049af80c27d72ce71a1dfa4c5f8d66"),
         Factors("a", smiling=True),
         Factors("a", smiling=False),
         Factors("a", hair="gray"),
@@ -87,6 +89,46 @@ def test_canonical_form_joins_unicode_spellings_and_keeps_everything_else_apart(
 def test_derivation_vectors(factors: Factors, salt: bytes, parameters: KeyDerivation, expected: str) -> None:
     # A changed vector means that every video protected so far cannot be restored any more.
     assert derive_secret(factors, salt=salt, parameters=parameters).hex() == expected
+
+
+@pytest.mark.parametrize(
+    ("factors", "salt", "sealing"),
+    [
+        (Factors("password"), IMAGE_SALT, "b83a93d18eabc9f6bc08be50256739e840049af80c27d72ce71a1dfa4c5f8d66"),
+        (
+            Factors("password", smiling=True),
+            IMAGE_SALT,
+            "448cd70338113d0fc0715da657b1420908a7e74801491133fdd171475b01754c",
+        ),
+        (
+            Factors("cafe\u0301", hair="gray"),
+            bytes(range(16)),
+            "e7f4bd8e559d5e40c04fe354518ffa2e9f4228ca8b1ba5f326be972a093486cc",
+        ),
+    ],
+)
+def test_sealing_key_vectors(factors: Factors, salt: bytes, sealing: str) -> None:
+    keys = derive_keys(factors, salt=salt, parameters=CHEAP)
+    assert keys.sealing.hex() == sealing
+    assert keys.style == derive_secret(factors, salt=salt, parameters=CHEAP)
+
+
+def test_keys_are_those_that_the_standards_give() -> None:
+    """Argon2id in one step, then HKDF-Expand (RFC 5869) written out as the HMAC it is."""
+    factors, salt = Factors("password", beard=True), bytes(range(16))
+    stretched = Argon2id(salt=salt, length=32, iterations=1, lanes=1, memory_cost=64).derive(factors.canonical())
+    keys = derive_keys(factors, salt=salt, parameters=CHEAP)
+    for key, label in ((keys.style, b"mfm_edge style code/1"), (keys.sealing, b"mfm_edge sealing/1")):
+        assert key == hmac.digest(stretched, label + b"\x01", "sha256")
+
+
+def test_one_derivation_gives_keys_that_share_nothing() -> None:
+    keys = derive_keys(Factors("password"), parameters=CHEAP)
+    assert len(keys.style) == len(keys.sealing) == 32
+    distance = (int.from_bytes(keys.style, "big") ^ int.from_bytes(keys.sealing, "big")).bit_count()
+    assert 80 < distance < 176
+    shown = repr(keys) + str(keys)
+    assert not any(secret in shown for key in (keys.style, keys.sealing) for secret in (repr(key), key.hex()))
 
 
 def test_every_input_changes_half_of_the_bits() -> None:
