@@ -23,9 +23,11 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, get_args
 
-from mfm_edge.errors import ArgumentError, FactorError, MfmError, SourceError
+from mfm_edge.errors import ArgumentError, FactorError, MfmError, RegisterError, SourceError
 from mfm_edge.factors import ATTRIBUTES, Age, Factors, Gender, Hair
 from mfm_edge.pipeline import Monitor, Summary, anonymize_video, restore_video
+from mfm_edge.register import Register
+from mfm_edge.register.commands import VAULTS, open_vault
 from mfm_edge.runtime import MfmRuntime
 from mfm_edge.video import Preview, Source, open_source
 
@@ -87,6 +89,13 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--seal", action="store_true", help="also keep the originals, encrypted, beside the video; restores exactly"
     )
     parser.add_argument("--seal-quality", type=int, metavar="Q", help="seal as JPEG, 1 to 100 (default: lossless)")
+    parser.add_argument(
+        "--register",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="remember the salt, never the factors, in case the sidecar gets lost: python -m mfm_edge.register",
+    )
+    parser.add_argument("--keep-factors", choices=VAULTS, help="keep the factors in the register, encrypted so")
     parser.add_argument("--password-file", type=Path, help="read the password from this file's first line")
     parser.add_argument("--crf", type=int, default=18, help="H.264 quality, 0 (lossless) to 51 (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads for the network (default: all cores)")
@@ -114,6 +123,7 @@ def _run(options: argparse.Namespace) -> int:
         factors = Factors.from_mapping(
             {"password": _password(options), **{name: getattr(options, name) for name in names}}
         )
+        register = _register(options)
         runtime = MfmRuntime(threads=options.threads)
         preview = Preview(f"mfm_edge: {source.name}") if options.preview else None
         if preview is not None:
@@ -127,12 +137,12 @@ def _run(options: argparse.Namespace) -> int:
             if options.restore:
                 summary = restore_video(
                     runtime, source, factors, output=output, sidecar=sidecar, crf=options.crf, seal=seal,
-                    monitor=monitor,
+                    register=register, monitor=monitor,
                 )  # fmt: skip
             else:
                 summary = anonymize_video(
                     runtime, source, factors, output=output, sidecar=sidecar, crf=options.crf, seal=seal,
-                    seal_quality=options.seal_quality, monitor=monitor,
+                    seal_quality=options.seal_quality, register=register, monitor=monitor,
                 )  # fmt: skip
         except SourceError as error:
             kept = f"; {output} keeps what came before" if output is not None and output.is_file() else ""
@@ -173,6 +183,24 @@ def _seal_path(options: argparse.Namespace, output: Path | None) -> Path | None:
     if video is None:
         raise ArgumentError("--seal: there is no video to seal beside, takes -o")
     return seal_of(video)
+
+
+def _register(options: argparse.Namespace) -> Register | None:
+    keep = None if options.restore else options.keep_factors
+    if not options.register:
+        if keep is not None:
+            raise ArgumentError("--keep-factors: got --no-register beside it, takes the register")
+        return None
+    register = Register(vault=None if keep is None else open_vault(keep, new=True))
+    if not options.restore:
+        try:
+            register.check()
+        except RegisterError as error:
+            if keep is not None:
+                raise
+            _say(f"notice: {error}: this stream is not remembered")
+            return None
+    return register
 
 
 def _check_paths(options: argparse.Namespace, written: dict[str, Path | None]) -> None:
