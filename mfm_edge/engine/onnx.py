@@ -22,6 +22,8 @@ SHIPPED_MODEL = Path(__file__).parent.parent / "models" / "mfm"
 PARTS = ("content_encoder", "style_encoder", "decoder")
 CARD = "card.json"
 CARD_FORMAT = 4
+MAX_CARD_BYTES = 1 << 20
+"""Longest card that is read."""
 
 
 class OnnxEngine:
@@ -96,10 +98,11 @@ def _read_card(folder: Path) -> dict[str, Any]:
     path = folder / CARD
     takes = f"a folder with {CARD} and {', '.join(f'{part}.onnx' for part in PARTS)}"
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            card = json.loads(file.read(MAX_CARD_BYTES))
     except OSError as error:
         raise ModelError(f"model: cannot read {path} ({error.strerror}), takes {takes}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ModelError(f"model: {path} is not JSON, takes {takes}") from None
     version = card.get("format") if isinstance(card, dict) else None
     if version != CARD_FORMAT:
