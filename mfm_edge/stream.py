@@ -292,7 +292,10 @@ def _report(
         (source.dropped, "frames dropped, the source was faster"),
         (source.corrupt, "corrupt packets left out"),
         (summary.incidents, "incidents: frames covered more than their faces needed"),
-        (summary.covered, "faces covered (too small or uncertain), which no password restores"),
+        (
+            summary.covered,
+            f"faces covered (too small or uncertain), which {'only the seal' if seal else 'no password'} restores",
+        ),
         (summary.detected_again if options.restore and sidecar else 0, "frames without a record, faces detected again"),
     ):
         if count:
