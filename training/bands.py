@@ -28,6 +28,10 @@ BLOCKS = SIDE // BLOCK  # 12: coarse coefficients of luminance a side; of colour
 HIDDEN_SHARE = 0.1  # detail whose wavelets lie in the face by this share of their energy is hidden
 DAMPING = 0.3  # of unexpected detail in the surrogate; its noise grows by the inverse of it when restored
 GRAIN_DAMPING = 0.5
+MARK = 0.6  # what marks a surrogate's key, in spreads of the component that it is added to
+BOUND = 0.6  # in means of their size, beyond which components count alike: single ones are far off
+# Mean of bounded components up to which a key is wrong, and from which it is right.
+DOUBTED, TRUSTED = 0.05, 0.08
 GRAIN = 3  # the portion of that number
 # Luminance of 2x2 px without their mean: Haar's three details.
 HAAR = ((0.5, 0.5, -0.5, -0.5), (0.5, -0.5, 0.5, -0.5), (0.5, -0.5, -0.5, 0.5))
@@ -85,10 +89,13 @@ class Bands(nn.Module):
             "red_blue": red_blue,
         }.items():
             self.register_buffer(name, value, persistent=False)
-        for i, (depth, axes) in enumerate(zip(depths, space.axes(), strict=True)):
+        parts = zip(depths, space.axes(), space.spreads(), strict=True)
+        for i, (depth, axes, spread) in enumerate(parts):
             self.register_buffer(f"damping{i}", torch.exp(math.log(DAMPING) * depth), persistent=False)
             self.register_buffer(f"axes{i}", torch.from_numpy(axes), persistent=False)
+            self.register_buffer(f"spread{i}", torch.from_numpy(spread), persistent=False)
         self.register_buffer(f"damping{GRAIN}", torch.full((len(grain),), GRAIN_DAMPING), persistent=False)
+        self.register_buffer(f"spread{GRAIN}", torch.zeros(len(grain)), persistent=False)  # grain carries no mark
 
     def damping(self, portion: int) -> Tensor:
         """(K,): by how much unexpected detail of a portion is weaker in a surrogate."""
@@ -154,19 +161,42 @@ class Bands(nn.Module):
         hidden_light, hidden_colour = self.show(self.hidden(light, colour))
         return light - hidden_light - _in_corner(personal), colour - hidden_colour
 
-    def scramble(self, portion: int, hidden: Tensor, order: Tensor, signs: Tensor) -> Tensor:
-        """Move the principal components of a portion among others of like variance, and multiply them by signs.
+    def shuffle(self, portion: int, hidden: Tensor, order: Tensor, signs: Tensor) -> Tensor:
+        """Principal components of a portion, moved among others of like variance and multiplied by signs: (N,K).
 
-        hidden (N,K); order (N,DETAILS) int64 and signs (N,DETAILS) of a key. What comes out varies over the face, and
-        together, as detail of real faces does; white noise would look like noise.
+        hidden (N,K); order (N,DETAILS) int64 and signs (N,DETAILS) of a key. `unfold` makes detail of them that varies
+        over the face, and together, as detail of real faces does; white noise would look like noise.
         """
+        places = self._places(portion)
+        components = hidden @ self._axes(portion) if portion != GRAIN else hidden
+        return components.gather(1, order[:, places] - places.start) * signs[:, places]
+
+    def unfold(self, portion: int, components: Tensor) -> Tensor:
+        """Principal components (N,K) -> the portion (N,K)."""
+        # Grain has no axes: next to each other lie neighbours in the picture.
+        return components @ self._axes(portion).T if portion != GRAIN else components
+
+    def mark(self, portion: int, signs: Tensor) -> Tensor:
+        """(N,K), what is added to a surrogate's components so that its key is known again: the same for all that a key
+        may shuffle among each other, under the key's signs. With signs 1: what the inverse key makes of it."""
+        return MARK * self.get_buffer(f"spread{portion}") * signs[:, self._places(portion)]
+
+    def trust(self, components: list[Tensor]) -> Tensor:
+        """(N,1) in 0..1: how surely the key that shuffled these components of the hidden part, (N,K) each, back is the
+        right one. Under a wrong key's signs nothing is left of the mark but chance, the mean of 2000 components."""
+        found = []
+        for portion, part in enumerate(components):
+            ratio = part / self.get_buffer(f"spread{portion}")
+            found.append((ratio / ratio.abs().mean(1, keepdim=True)).clamp(-BOUND, BOUND) / BOUND)
+        mean = torch.cat(found, 1).mean(1, keepdim=True)
+        return ((mean - DOUBTED) / (TRUSTED - DOUBTED)).clamp(0, 1)
+
+    def _places(self, portion: int) -> slice:
         start = sum(self.sizes[:portion])
-        places = slice(start, start + self.sizes[portion])
-        order, signs = order[:, places] - start, signs[:, places]
-        if portion == GRAIN:  # it has no axes: next to each other lie neighbours in the picture
-            return hidden.gather(1, order) * signs
-        axes = self.get_buffer(f"axes{portion}").float()
-        return ((hidden @ axes).gather(1, order) * signs) @ axes.T
+        return slice(start, start + self.sizes[portion])
+
+    def _axes(self, portion: int) -> Tensor:
+        return self.get_buffer(f"axes{portion}").float()
 
     def to_window(self, light: Tensor, colour: Tensor) -> Tensor:
         """Change of coefficients -> change of the toned window's RGB (N,3,96,96), exactly that much."""

@@ -12,8 +12,7 @@ __all__ = ["Finish"]
 
 
 class Finish(nn.Module):
-    """The last touch to a restored face: takes off what rounding, clipping and a codec left on it. With a wrong key,
-    detail that was unscrambled wrongly looks like a lot of such noise, and a smooth face comes out.
+    """The last touch to a restored face: takes off what rounding, clipping and a codec left on it.
 
     Nothing has to be undone after it, so it may be any network; surrogates do not get it.
     """

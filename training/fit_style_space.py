@@ -15,15 +15,16 @@ import torch
 from numpy.typing import NDArray
 
 from mfm_edge.factors import ATTRIBUTES
-from mfm_edge.style import BLOCK, COORDINATES, face_blocks
+from mfm_edge.style import BLOCK, COORDINATES, NEIGHBOURS, face_blocks
 from training.bands import GRAIN, Bands, face_share
 from training.data import FaceSet, to_tensor
-from training.style_space import StyleSpace, coarse_luminance
+from training.style_space import SPREAD_LIMIT, StyleSpace, coarse_luminance
 
 __all__ = ["fit_axes", "fit_style_space"]
 
 LIGHTING_COMPONENTS = 4
 REST_SHARE = 0.1  # coefficients that belong to the face by less than this stay, as do those at the window's border
+ROUNDING = 0.004  # half a level of uint8: nothing varies less
 KEPT_ATTRIBUTES = ("smiling", "mouth_open")
 
 
@@ -63,7 +64,8 @@ def fit_style_space(faces: FaceSet) -> StyleSpace:
     rest = np.zeros((len(mask), int(inside.sum()) - readings.shape[1]))
     rest[inside] = np.linalg.svd(readings)[0][:, readings.shape[1] :]
     exact = (part.astype(np.float32) for part in (analysis, synthesis, rest))
-    return fit_axes(StyleSpace(*exact, *[np.zeros((0, 0), np.float16)] * 3), faces)
+    none = [np.zeros((0, 0), np.float16)] * 3, [np.zeros(0, np.float32)] * 3
+    return fit_axes(StyleSpace(*exact, *none[0], *none[1]), faces)
 
 
 def _inside() -> NDArray[np.bool_]:
@@ -84,11 +86,18 @@ def fit_axes(space: StyleSpace, faces: FaceSet) -> StyleSpace:
             product += portion.T @ portion
             total += portion.sum(0)
     coarse, fine, colour = (_axes(product, total, len(faces)) for product, total in zip(products, totals, strict=True))
-    return replace(space, coarse_axes=coarse, fine_axes=fine, colour_axes=colour)
+    return replace(
+        space, coarse_axes=coarse[0], fine_axes=fine[0], colour_axes=colour[0],
+        coarse_spread=coarse[1], fine_spread=fine[1], colour_spread=colour[1],
+    )  # fmt: skip
 
 
-def _axes(product: torch.Tensor, total: torch.Tensor, count: int) -> NDArray[np.float16]:
-    """Half precision: orthonormal to 1e-3 is far finer than uint8, and half the size of the network's file."""
+def _axes(product: torch.Tensor, total: torch.Tensor, count: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """Principal axes by falling variance, and the spread along them. Axes in half precision: orthonormal to 1e-3 is far
+    finer than uint8, and half the size of the network's file."""
     mean = total / count
-    covariance = product / count - mean[:, None] * mean
-    return np.linalg.eigh(covariance.numpy())[1][:, ::-1].astype(np.float16)
+    variance, axes = np.linalg.eigh((product / count - mean[:, None] * mean).numpy())
+    groups = np.sqrt(variance[::-1].clip(ROUNDING**2)).reshape(-1, NEIGHBOURS).mean(1)
+    # The few strongest vary with light and pose, which the network expects: what it does not is much less.
+    spread = np.repeat(np.minimum(groups, SPREAD_LIMIT * np.median(groups)), NEIGHBOURS)
+    return axes[:, ::-1].astype(np.float16), spread.astype(np.float32)

@@ -3,7 +3,8 @@
 Three changes against the paper, each measured first (see training/README.md):
 - the face is split into what the decoder must leave alone, coordinates that the key turns, and detail. The decoder
   draws the detail that it expects of a face with such coordinates; the key scrambles what is left over. All of it is
-  undone exactly with the same key, so restoring needs no training;
+  undone exactly with the same key, so restoring needs no training, and the key leaves a mark by which it is known
+  again: a wrong one makes another surrogate;
 - the style code is a picture: the part of the face's coarse luminance that makes the person;
 - only the 96x96 window around the face is computed, so what lies outside it is never touched and costs nothing.
 """
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mfm_edge.style import PLANE, STYLE_SIZE
+from mfm_edge.style import PLANE, STYLE_SIZE, signature_cells
 from training.bands import GRAIN, Bands
 from training.finish import Finish
 from training.style_encoder import StyleEncoder, StyleReader
@@ -25,6 +26,7 @@ __all__ = ["LATENT_CHANNELS", "ContentEncoder", "Decoder", "Modifier", "repeat_a
 
 LATENT_CHANNELS = 256
 BRIGHTEST = 0.85  # of toned luminance, which ends at 1: the rest is for colour and for what was not expected
+CALM = 0.7  # of what was left over with a wrong key, which is that much more than with the right one
 
 
 def repeat_add(content: Tensor, style: Tensor) -> Tensor:
@@ -102,10 +104,11 @@ class Decoder(nn.Module):
             self.refine[-1].weight.zero_()
             self.refine[-1].bias.zero_()
         self.finish = Finish(bands, LATENT_CHANNELS)
+        outside = torch.zeros(STYLE_SIZE).index_fill(0, torch.from_numpy(signature_cells()), 1.0)
+        self.register_buffer("outside", outside, persistent=False)
 
-    def think(self, latent: Tensor) -> Tensor:
-        """Summed latent (N,256,32,32) -> features of the face to draw (N,256,24,24)."""
-        code = latent.mean(1).flatten(1)  # the style code, read back
+    def think(self, latent: Tensor, code: Tensor) -> Tensor:
+        """Summed latent (N,256,32,32) and style code (N,1024) -> features of the face to draw (N,256,24,24)."""
         h = window(latent, 4)
         for block in self.blocks:
             h = block(h, code)
@@ -147,16 +150,27 @@ class Decoder(nn.Module):
         Coarse to fine: what is expected of finer detail depends on the coarser detail, which both directions know then.
         """
         bands = self.bands
-        _, picture_from = self.reader(latent_from.mean(1).flatten(1))
-        sign, picture_to = self.reader(latent_to.mean(1).flatten(1))
+        code_from, code_to = latent_from.mean(1).flatten(1), latent_to.mean(1).flatten(1)  # the style codes, read back
+        _, picture_from = self.reader(code_from)
+        sign, picture_to = self.reader(code_to)
         surrogate, picture = sign > 0, picture_to - picture_from
         light, colour = bands.split(x)
         own, grain = bands.hidden(light, colour), bands.grain(x)
+        stays = bands.stays(light, colour)[0]
+        nothing = [torch.zeros_like(part) for part in own]
+        known_from, known_to = (stays + bands.show(nothing, shown)[0] for shown in (picture_from, picture_to))
+
+        def shuffle(portion: int, left: Tensor) -> Tensor:
+            sent = torch.where(surrogate, left, left / bands.damping(portion))
+            return bands.shuffle(portion, sent, order, signs)
 
         def scramble(portion: int, left: Tensor) -> Tensor:
-            damping = bands.damping(portion)
-            scrambled = bands.scramble(portion, torch.where(surrogate, left, left / damping), order, signs)
-            return torch.where(surrogate, scrambled * damping, scrambled)
+            """A wrong key does not undo the damping: unscrambled wrongly, detail stays as faint as in a surrogate."""
+            components, damping = shuffle(portion, left), bands.damping(portion)
+            mark = bands.mark(portion, torch.where(surrogate, signs, 1.0))
+            components = components + torch.where(surrogate, mark, -trust * mark)
+            faint = torch.where(surrogate, damping, trust + (1 - trust) * CALM * damping)
+            return bands.unfold(portion, components) * faint
 
         def exchange(portion: int, expected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             """What is drawn of a portion, what it becomes, and what was left over."""
@@ -164,14 +178,19 @@ class Decoder(nn.Module):
             left = own[portion] - drawn_from
             return drawn_to, drawn_to + scramble(portion, left), left
 
-        stays = bands.stays(light, colour)[0]
-        nothing = [torch.zeros_like(part) for part in own]
-        known = torch.cat([stays + bands.show(nothing, shown)[0] for shown in (picture_from, picture_to)])
-        h = self.think(torch.cat([latent_from, latent_to]))
-        drawn_coarse = self.expected(h, known)[0]
+        h_from = self.think(latent_from, code_from)
+        first_from = self.expected(h_from, known_from)
+        left_first = (part - drawn for part, drawn in zip(own, first_from, strict=True))
+        found = bands.trust([shuffle(portion, left) for portion, left in enumerate(left_first)])
+        trust = torch.where(surrogate, 1.0, found)
+        # With a wrong key comes out what every other key makes: a surrogate, so its signature stays as it came in.
+        kept = (1 - trust) * self.outside * (code_from - code_to)
+        h_to = self.think(repeat_add(latent_to, kept), code_to + kept)
+        drawn_coarse = torch.cat([first_from[0], self.expected(h_to, known_to)[0]])
         coarse = exchange(0, drawn_coarse)
         middle = light + bands.show([coarse[1] - own[0], *nothing[1:]], picture)[0]
-        h = self.look(h, bands.without_fine(torch.cat([light, middle])))
+        h = self.look(torch.cat([h_from, h_to]), bands.without_fine(torch.cat([light, middle])))
+        known = torch.cat([known_from, known_to])
         _, fine, tint = self.expected(h, known, drawn_coarse)
         drawn, hidden, left = zip(coarse, exchange(1, fine), exchange(2, tint), strict=True)
 
@@ -180,7 +199,7 @@ class Decoder(nn.Module):
         face = light + more_light, colour + more_colour
         touch = self.finish(_halves(h)[1], face, bands.show(list(drawn), picture_to))
         # One graph serves both directions, so the last touch is computed for surrogates, too, and left out.
-        change = [part + torch.where(surrogate, 0.0, more) for part, more in zip(change, touch, strict=True)]
+        change = [part + torch.where(surrogate, 0.0, trust * more) for part, more in zip(change, touch, strict=True)]
         shown = bands.to_window(*bands.show(change, picture)) + bands.show_grain(scramble(GRAIN, grain) - grain)
         return shown, own, list(left)
 

@@ -18,9 +18,10 @@ from mfm_edge.types import CROP_SIZE, WINDOW
 from training.tone import tone
 from training.wavelet import wavelet
 
-__all__ = ["COARSE_SCALE", "StyleSpace", "border", "coarse_luminance", "luminance", "window"]
+__all__ = ["COARSE_SCALE", "SPREAD_LIMIT", "StyleSpace", "border", "coarse_luminance", "luminance", "window"]
 
 COARSE_SCALE = 4.0  # a coarse wavelet coefficient against the luminance that it is a mean of
+SPREAD_LIMIT = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,9 @@ class StyleSpace:
     synthesis (COORDINATES, 144) float32: change of coordinates -> change of coarse luminance, the exact inverse;
     rest (144, K) float32: orthonormal, what may change in the face besides: coordinates and what stays do not see it;
     coarse_axes, fine_axes, colour_axes (M, M) float16: principal axes of the three portions of the hidden part
-    (training.bands), by falling variance.
+    (training.bands), by falling variance;
+    coarse_spread, fine_spread, colour_spread (M,) float32: standard deviations along them, the same for all that a key
+    may shuffle among each other, and none above SPREAD_LIMIT times the median.
     """
 
     analysis: NDArray[np.float32]
@@ -38,10 +41,17 @@ class StyleSpace:
     coarse_axes: NDArray[np.float16]
     fine_axes: NDArray[np.float16]
     colour_axes: NDArray[np.float16]
+    coarse_spread: NDArray[np.float32]
+    fine_spread: NDArray[np.float32]
+    colour_spread: NDArray[np.float32]
 
     def axes(self) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float16]]:
         """Those of the three portions, in their order."""
         return self.coarse_axes, self.fine_axes, self.colour_axes
+
+    def spreads(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Those of the three portions, in their order."""
+        return self.coarse_spread, self.fine_spread, self.colour_spread
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """By name, to be saved; `StyleSpace.load` is the inverse."""

@@ -9,10 +9,11 @@ from training.style_space import StyleSpace
 
 @pytest.fixture(scope="session")
 def faces() -> FaceSet:
-    """Smooth random pictures: enough variance in every direction to fit a space, no data set needed."""
+    """Random pictures, smooth with some detail: variance in every direction to fit a space, no data set needed."""
     rng = np.random.default_rng(0)
     coarse = rng.normal(0, 60, (600, 16, 16, 3))
     crops = np.stack([cv2.resize(c, (128, 128), interpolation=cv2.INTER_CUBIC) for c in coarse]) + 128
+    crops += rng.normal(0, 12, crops.shape)
     return FaceSet(
         crops=crops.clip(0, 255).astype(np.uint8),
         identities=np.arange(600, dtype=np.int64) // 2,

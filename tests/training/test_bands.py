@@ -87,16 +87,20 @@ def test_colour_has_no_luminance(bands):
     assert change.abs().max() > 0.1 and luminance(change).abs().max() < 1e-5
 
 
+def scramble(bands, portion, hidden, order, signs):
+    return bands.unfold(portion, bands.shuffle(portion, hidden, order, signs))
+
+
 def test_scrambling_is_undone_by_the_inverse_key_alone(bands, hidden):
     keys = random_keys(6, np.random.default_rng(0))
     back = keys.inverse()
     wrong = random_keys(6, np.random.default_rng(1)).inverse()
     for i, portion in enumerate([*hidden, 0.1 * torch.randn(6, bands.sizes[GRAIN])]):
-        scrambled = bands.scramble(i, portion, keys.order, keys.signs)
-        again = bands.scramble(i, scrambled, back.order, back.signs)
+        scrambled = scramble(bands, i, portion, keys.order, keys.signs)
+        again = scramble(bands, i, scrambled, back.order, back.signs)
         torch.testing.assert_close(again, portion, atol=5e-4, rtol=0)
         torch.testing.assert_close(scrambled.norm(dim=1), portion.norm(dim=1), atol=5e-3, rtol=0)
-        for guess in (scrambled, bands.scramble(i, scrambled, wrong.order, wrong.signs)):
+        for guess in (scrambled, scramble(bands, i, scrambled, wrong.order, wrong.signs)):
             assert abs(np.corrcoef(guess.flatten(), portion.flatten())[0, 1]) < 0.1
 
 
@@ -105,6 +109,21 @@ def test_scrambled_detail_varies_as_the_faces_do(bands, faces):
     x = torch.from_numpy(faces.crops).permute(0, 3, 1, 2).float() / 127.5 - 1
     hidden = [portion - portion.mean(0) for portion in bands.hidden(*bands.split(x))]
     keys = random_keys(len(x), np.random.default_rng(0))
-    scrambled = [bands.scramble(i, portion, keys.order, keys.signs) for i, portion in enumerate(hidden)]
+    scrambled = [scramble(bands, i, portion, keys.order, keys.signs) for i, portion in enumerate(hidden)]
     before, after = (bands.cells(*bands.show(h))[0].std(0)[0].numpy() for h in (hidden, scrambled))
     assert structural_similarity(before, after, data_range=before.max()) > 0.9
+
+
+def test_a_key_knows_its_own_mark_alone(bands, space):
+    """Under detail that varies as phase 1 found it, and noise."""
+    torch.manual_seed(0)
+    keys, wrong = (random_keys(6, np.random.default_rng(seed)) for seed in (0, 1))
+    sent = []
+    for i, spread in enumerate(space.spreads()):
+        detail, noise = torch.from_numpy(spread) * torch.randn(2, 6, len(spread))
+        marked = bands.shuffle(i, bands.unfold(i, detail), keys.order, keys.signs) + bands.mark(i, keys.signs)
+        sent.append(bands.unfold(i, marked + 0.5 * noise))
+    for guess, expected in ((keys, 1.0), (wrong, 0.0)):
+        back = guess.inverse()
+        found = [bands.shuffle(i, portion, back.order, back.signs) for i, portion in enumerate(sent)]
+        torch.testing.assert_close(bands.trust(found), torch.full((6, 1), expected))

@@ -16,6 +16,7 @@ def run(tmp_path):
         "synthesis": torch.randn(2, 4),
         "rest": torch.randn(4, 1),
         **{f"{name}_axes": torch.randn(3, 3).half() for name in ("coarse", "fine", "colour")},
+        **{f"{name}_spread": torch.rand(3) for name in ("coarse", "fine", "colour")},
     }
     torch.save(phase1, tmp_path / "phase1.pt")
     return tmp_path
@@ -28,7 +29,7 @@ def test_state_comes_back_the_style_space_exactly(run):
     assert networks["steps"] == 7
     torch.testing.assert_close(networks["modifier"]["w"], before["average"]["w"], atol=1e-2, rtol=1e-3)
     assert networks["modifier"]["w"].dtype == torch.float32 and networks["modifier"]["count"] == 3
-    for name in ("analysis", "synthesis", "rest", "coarse_axes", "fine_axes", "colour_axes"):
+    for name in ("analysis", "synthesis", "rest", "coarse_axes", "fine_axes", "colour_axes", "fine_spread"):
         assert torch.equal(phase1[name], torch.load(run / "phase1.pt")[name])
 
 
