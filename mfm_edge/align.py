@@ -37,10 +37,11 @@ _MARGIN = 3
 """Crop px sampled beyond the crop's edge, so that decimation there sees the frame and not a border."""
 
 
-def estimate_transform(landmarks: ArrayLike) -> NDArray[np.float64]:
-    """The similarity transform (rotation, scale, shift) that brings landmarks onto TEMPLATE with least squares.
+def estimate_transform(landmarks: ArrayLike, *, template: NDArray[np.float64] = TEMPLATE) -> NDArray[np.float64]:
+    """The similarity transform (rotation, scale, shift) that brings landmarks onto a template with least squares.
 
-    landmarks: (5, 2) finite, frame px, in the order of Face.landmarks. Returns (2, 3) float64, frame px -> crop px.
+    landmarks: (5, 2) finite, frame px, in the order of Face.landmarks. template: (5, 2), crop px.
+    Returns (2, 3) float64, frame px -> crop px.
 
     In closed form: with both point sets as complex numbers around their means, the rotation and scale are the single
     complex number sum(conj(p) q) / sum(|p|^2). A reflection cannot come out.
@@ -57,8 +58,8 @@ def estimate_transform(landmarks: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(points).all():
         raise ArgumentError(f"landmarks: got a value that is not finite, takes {takes}")
 
-    source_mean, target_mean = points.mean(0), TEMPLATE.mean(0)
-    source, target = points - source_mean, TEMPLATE - target_mean
+    source_mean, target_mean = points.mean(0), template.mean(0)
+    source, target = points - source_mean, template - target_mean
     p, q = source[:, 0] + 1j * source[:, 1], target[:, 0] + 1j * target[:, 1]
     spread = float((abs(p) ** 2).sum())
     if spread < 5 * _MIN_EXTENT**2:

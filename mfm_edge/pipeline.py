@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +17,18 @@ from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors
 from mfm_edge.record import FrameRecord, RecordHeader, RecordReader, RecordWriter
 from mfm_edge.runtime import MfmRuntime, MfmStream
 from mfm_edge.seal import SealedFrame, SealReader, SealWriter
+from mfm_edge.selection import Selection
 from mfm_edge.types import MIN_FRAME_SIDE, FaceRecord, Treatment
-from mfm_edge.video import FileSink, Preview, Source, VideoFrame
+from mfm_edge.video import Sink, Source, VideoFrame, open_sink
 from mfm_edge.video.threads import WriteBehind, read_ahead
 
 if TYPE_CHECKING:
     from mfm_edge.register import Register
 
-__all__ = ["Monitor", "Summary", "anonymize_video", "restore_video"]
+__all__ = ["Monitor", "Summary", "Viewer", "anonymize_video", "restore_video"]
 
 _SAME_TIME = 0.003
 """s by which the time in a file may differ from that in its sidecar: Matroska counts in milliseconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Monitor:
-    """What is told while a video is processed, and asked whether to stop. Called after every frame."""
-
-    progress: Callable[[], object] = lambda: None
-    stop: Callable[[], bool] = lambda: False
-    preview: Preview | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,14 +36,16 @@ class Summary:
     """What was done.
 
     faces: faces in all frames together; covered: those pixelated instead of replaced; incidents: see Protected.
-    detected_again: restored frames without a record of their own. seconds: wall clock from the first frame to the
-    closed file. notices: what could not be done as asked. stopped: whether the user ended it.
+    visible: faces that a selection left as they are. detected_again: restored frames without a record of their own.
+    seconds: wall clock from the first frame to the closed file. notices: what could not be done as asked. stopped:
+    whether the user ended it.
     """
 
     frames: int = 0
     faces: int = 0
     covered: int = 0
     incidents: int = 0
+    visible: int = 0
     detected_again: int = 0
     seconds: float = 0.0
     notices: tuple[str, ...] = ()
@@ -60,6 +54,26 @@ class Summary:
     @property
     def frames_per_second(self) -> float:
         return self.frames / self.seconds if self.seconds > 0 else 0.0
+
+
+class Viewer(Protocol):
+    """Shows frames while they are made: a window, a virtual camera, a page in the browser."""
+
+    def show(self, image: NDArray[np.uint8]) -> bool:
+        """Takes a (H, W, 3) uint8 BGR frame as it leaves, which nobody changes afterwards. False ends the job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitor:
+    """What is told while a video is processed, and asked whether to stop. Called after every frame.
+
+    progress: gets the counts so far. opened: gets the stream before the first frame, only while anonymising.
+    """
+
+    progress: Callable[[Summary], object] = lambda summary: None
+    stop: Callable[[], bool] = lambda: False
+    viewers: Sequence[Viewer] = ()
+    opened: Callable[[MfmStream], object] = lambda stream: None
 
 
 def anonymize_video(
@@ -73,9 +87,13 @@ def anonymize_video(
     seal: Path | None = None,
     seal_quality: int | None = None,
     register: Register | None = None,
+    audio: bool = True,
+    selection: Selection | None = None,
     monitor: Monitor | None = None,
 ) -> Summary:
-    """Anonymises a source to its end into `output` (audio copied) and writes `sidecar`; None leaves either out.
+    """Anonymises a source to its end into `output` and writes `sidecar`; None leaves either out.
+
+    output: see open_sink. audio: whether the source's sound is copied. selection: whom to anonymise, everybody if None.
 
     seal: also keeps the originals there, encrypted; seal_quality: see SealWriter. register: remembers the stream.
     A random salt is drawn and kept in the sidecar and in the video's own comment tag. Raises SourceError when the
@@ -85,7 +103,7 @@ def anonymize_video(
     _check_size(source)
     summary = Summary()
     with ExitStack() as opened:
-        stream = opened.enter_context(runtime.open_stream(factors))
+        stream = opened.enter_context(runtime.open_stream(factors, selection=selection))
         width, height = source.size
         header = RecordHeader(
             salt=stream.salt,
@@ -96,7 +114,7 @@ def anonymize_video(
             frame_rate=source.frame_rate,
         )
         # The video first: when its name is refused, no sidecar is left lying about.
-        sink = _open_sink(opened, source, output, crf, header.to_text())
+        sink = _open_sink(opened, source, output, crf, audio, header.to_text())
         record = None if sidecar is None else opened.enter_context(RecordWriter(sidecar, header))
         sealer = None if seal is None else SealWriter(seal, stream.sealing_key, header, quality=seal_quality)
         if sealer is not None:
@@ -108,6 +126,7 @@ def anonymize_video(
             protected = stream.anonymize(frame.image)
             _count(summary, protected.faces)
             summary.incidents += protected.incidents
+            summary.visible += protected.visible
             if record is not None:  # before the picture: whatever is in the video can be restored
                 record.write(
                     FrameRecord(
@@ -118,7 +137,9 @@ def anonymize_video(
                 sealer.write(frame.image, protected, time=frame.time)
             return protected.frame
 
-        _run(source, convert, summary, sink, monitor or Monitor())
+        monitor = monitor or Monitor()
+        monitor.opened(stream)
+        _run(source, convert, summary, sink, monitor)
     return summary
 
 
@@ -132,9 +153,10 @@ def restore_video(
     crf: int = 18,
     seal: Path | None = None,
     register: Register | None = None,
+    audio: bool = True,
     monitor: Monitor | None = None,
 ) -> Summary:
-    """Restores an anonymised source to its end into `output` (audio copied).
+    """Restores an anonymised source to its end into `output`, with the source's sound if `audio`.
 
     sidecar: gives the salt and where each face is. Without one (None) the salt comes from the seal, the video's own
     comment tag or the register, or is the one of single pictures, and faces are detected again, less exactly; a frame
@@ -180,7 +202,7 @@ def restore_video(
             _count(summary, restored.faces)
             return restored.frame
 
-        sink = _open_sink(opened, source, output, crf, None)
+        sink = _open_sink(opened, source, output, crf, audio, None)
         _run(source, convert, summary, sink, monitor or Monitor())
         if reader is not None and reader.truncated:
             summary.notices += ("the sidecar's last line was cut off: that frame's faces were detected again",)
@@ -249,19 +271,20 @@ def _open_seal(path: Path, stream: MfmStream, source: Source, runtime: MfmRuntim
 
 
 def _open_sink(
-    opened: ExitStack, source: Source, output: Path | None, crf: int, comment: str | None
-) -> FileSink | None:
+    opened: ExitStack, source: Source, output: Path | None, crf: int, audio: bool, comment: str | None
+) -> Sink | None:
     if output is None:
         return None
     return opened.enter_context(
-        FileSink(
+        open_sink(
             output,
             size=source.size,
             frame_rate=source.frame_rate,
             crf=crf,
-            audio_from=source.audio,
+            audio_from=source.audio if audio else None,
             pixel_aspect=source.pixel_aspect,
             comment=comment,
+            names=source.names,
         )
     )
 
@@ -270,7 +293,7 @@ def _run(
     source: Source,
     convert: Callable[[VideoFrame], NDArray[np.uint8]],
     summary: Summary,
-    sink: FileSink | None,
+    sink: Sink | None,
     monitor: Monitor,
 ) -> None:
     started = time.perf_counter()
@@ -283,9 +306,9 @@ def _run(
             if behind is not None:
                 behind.put(image, frame.time)
             summary.frames += 1
-            monitor.progress()
-            window_closed = monitor.preview is not None and not monitor.preview.show(image)
-            if window_closed or monitor.stop():
+            monitor.progress(summary)
+            shown = [viewer.show(image) for viewer in monitor.viewers]
+            if not all(shown) or monitor.stop():
                 summary.stopped = True
                 break
     if sink is not None:

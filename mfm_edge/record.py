@@ -19,7 +19,7 @@ from mfm_edge.factors import SALT_BYTES, KeyDerivation
 from mfm_edge.types import FaceRecord, Treatment
 
 __all__ = ["FORMAT", "MAX_FACES", "MAX_LINE_BYTES", "VERSION", "FrameRecord", "RecordHeader", "RecordReader",
-           "RecordWriter"]  # fmt: skip
+           "RecordWriter", "sidecar_of"]  # fmt: skip
 
 FORMAT = "mfm_edge.record"
 VERSION = 1
@@ -34,6 +34,11 @@ _MAX_COORDINATE = 1e7
 _HEADER_KEYS = {"format", "version", "salt", "key_derivation", "model_id", "width", "height", "frame_rate"}
 _FRAME_KEYS = {"index", "time", "faces", "incidents"}
 _FACE_KEYS = {"matrix", "box", "score", "track", "treatment"}
+
+
+def sidecar_of(video: Path) -> Path:
+    """Where a protected video's sidecar stands unless another place is given: beside it."""
+    return video.with_name(video.name + ".mfm.jsonl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

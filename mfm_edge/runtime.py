@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 
 import numpy as np
@@ -18,6 +20,7 @@ from mfm_edge.errors import ArgumentError, FactorError, MfmError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys, derive_secret
 from mfm_edge.guard import cover_face, cover_frame, trusts
 from mfm_edge.paste import paste
+from mfm_edge.selection import Selection
 from mfm_edge.style import StyleKey, expand
 from mfm_edge.track import Tracker
 from mfm_edge.types import CROP_SIZE, Face, FaceRecord, Protected, Restored, Treatment, check_frame
@@ -84,15 +87,17 @@ class MfmRuntime:
         *,
         salt: bytes | None = None,
         key_derivation: KeyDerivation = DEFAULT_KEY_DERIVATION,
+        selection: Selection | None = None,
     ) -> MfmStream:
         """A stream of frames under one key: faces are tracked, landmarks smoothed.
 
         salt: 8 to 64 bytes; None draws a random one (anonymising), which the sidecar must keep for restoring.
+        selection: whom `MfmStream.anonymize` anonymises; None: everybody.
         """
         salt = os.urandom(16) if salt is None else bytes(salt)
         keys = derive_keys(_checked(factors), salt=salt, parameters=key_derivation)
         key = expand(keys.style, factors.attribute_vector())
-        return MfmStream(self, key, salt, key_derivation, sealing_key=keys.sealing)
+        return MfmStream(self, key, salt, key_derivation, sealing_key=keys.sealing, selection=selection)
 
     def _key_for(self, factors: Factors) -> StyleKey:
         return self._key(_checked(factors), IMAGE_SALT, DEFAULT_KEY_DERIVATION)
@@ -150,7 +155,14 @@ class MfmStream:
     """
 
     def __init__(
-        self, runtime: MfmRuntime, key: StyleKey, salt: bytes, key_derivation: KeyDerivation, *, sealing_key: bytes
+        self,
+        runtime: MfmRuntime,
+        key: StyleKey,
+        salt: bytes,
+        key_derivation: KeyDerivation,
+        *,
+        sealing_key: bytes,
+        selection: Selection | None = None,
     ) -> None:
         self.salt = salt
         self.key_derivation = key_derivation
@@ -158,6 +170,8 @@ class MfmStream:
         self._sealing_key: bytes | None = sealing_key
         self._key: StyleKey | None = key
         self._tracker = Tracker()
+        self._selection = selection
+        self._changing = Lock()
 
     def anonymize(self, frame: NDArray[np.uint8]) -> Protected:
         """Like MfmRuntime.anonymize, with faces tracked. Fails closed: when anything goes wrong in a valid frame, the
@@ -166,12 +180,16 @@ class MfmStream:
         key = self._live_key()
         try:
             tracked = self._tracker.update(self._runtime._detector.detect(frame), frame)
-            faces, tracks = [t.face for t in tracked], [t.track for t in tracked]
-            return self._runtime._protect(frame, faces, key, tracks)
+            chosen = tracked if self._selection is None else self._selection.choose(tracked, frame)
+            faces, tracks = [t.face for t in chosen], [t.track for t in chosen]
+            protected = self._runtime._protect(frame, faces, key, tracks)
+            return replace(protected, visible=len(tracked) - len(chosen))
         except Exception as error:
             if isinstance(error, (FactorError, KeyboardInterrupt)):
                 raise
             self._tracker = Tracker()
+            if self._selection is not None:
+                self._selection.forget()  # the tracks it knew are gone, their numbers come again
             return Protected(frame=cover_frame(frame), faces=(), incidents=1)
 
     def restore(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord] | None = None) -> Restored:
@@ -186,9 +204,19 @@ class MfmStream:
             raise MfmError("stream: asked for its sealing key after close, has one only while open")
         return self._sealing_key
 
+    def change_factors(self, factors: Factors) -> None:
+        """Other keys, under the same salt, from the next frame on; may be called from another thread. Takes as long as
+        opening a stream. What came before needs the old factors, so this is for streams that nobody records."""
+        keys = derive_keys(_checked(factors), salt=self.salt, parameters=self.key_derivation)
+        key = expand(keys.style, factors.attribute_vector())
+        with self._changing:
+            self._live_key()
+            self._key, self._sealing_key = key, keys.sealing
+
     def close(self) -> None:
         """Forget the keys. The stream takes no frame afterwards."""
-        self._key = self._sealing_key = None
+        with self._changing:
+            self._key = self._sealing_key = None
 
     def _live_key(self) -> StyleKey:
         if self._key is None:

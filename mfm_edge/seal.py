@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 __all__ = ["FORMAT", "MAX_CHUNK_BYTES", "MAX_LINE_BYTES", "VERSION", "SealReader", "SealWriter", "SealedFrame",
-           "SealedRegion"]  # fmt: skip
+           "SealedRegion", "seal_of"]  # fmt: skip
 
 FORMAT = "mfm_edge.seal"
 VERSION = 1
@@ -52,6 +52,11 @@ _KEY_CHECK, _FRAME, _END = range(3)
 _CHUNK = struct.Struct(">BI")
 _COUNTS = struct.Struct(">dH")  # time in s (NaN: none), regions
 _REGION = struct.Struct(">III")  # x, y, bytes of the coded picture
+
+
+def seal_of(video: Path) -> Path:
+    """Where a protected video's sealed originals stand: beside it."""
+    return video.with_name(video.name + ".mfm.seal")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -116,11 +116,13 @@ class Protected:
     frame: (H, W, 3) uint8 BGR, the size of the input.
     faces: one record a face.
     incidents: how often protection was uncertain in this frame, so that more than the faces was covered.
+    visible: faces that were left as they are because a selection said so.
     """
 
     frame: NDArray[np.uint8]
     faces: tuple[FaceRecord, ...]
     incidents: int = 0
+    visible: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -157,6 +157,7 @@ class FakeRuntime:
         *,
         salt: bytes | None = None,
         key_derivation: KeyDerivation = DEFAULT_KEY_DERIVATION,
+        selection: object = None,
     ) -> FakeStream:
         return FakeStream(self, factors, os.urandom(16) if salt is None else salt, key_derivation)
 

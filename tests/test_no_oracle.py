@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 from mfm_edge import MfmRuntime, stream
+from mfm_edge.cli import job
+from mfm_edge.cli.password import PASSWORD_VARIABLE
 from mfm_edge.factors import Factors, KeyDerivation
 from mfm_edge.record import RecordReader
 from mfm_edge.register import Register
@@ -39,10 +41,10 @@ def runtime() -> MfmRuntime:
 @pytest.fixture
 def run(runtime: MfmRuntime, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Any:
     """Runs the command line; gives its exit code and everything that it said, without the speed."""
-    monkeypatch.setattr(stream, "MfmRuntime", lambda **_options: runtime)
+    monkeypatch.setattr(job, "MfmRuntime", lambda **_options: runtime)
 
     def call(factors: tuple[str, list[str]], *arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setenv(stream.PASSWORD_VARIABLE, factors[0])
+        monkeypatch.setenv(PASSWORD_VARIABLE, factors[0])
         code = stream.main([*map(str, arguments), *factors[1]])
         out, err = capfd.readouterr()
         return code, re.sub(r"[\d.]+ frames/s", "frames/s", out), re.sub(r"\r.*?(\r|$)", "", err)

@@ -142,7 +142,7 @@ def test_network_camera_is_recorded(mjpeg_server: Callable[..., str], tmp_path: 
 
 def test_stopping_and_progress(make_video: Callable[..., Path], tmp_path: Path, fake_runtime: Any) -> None:
     calls: list[int] = []
-    monitor = Monitor(progress=lambda: calls.append(1), stop=lambda: len(calls) == 7)
+    monitor = Monitor(progress=lambda summary: calls.append(1), stop=lambda: len(calls) == 7)
     with open_source(make_video(count=30)) as source:
         summary = anonymize_video(
             fake_runtime, source, FACTORS, output=tmp_path / "out.mp4", sidecar=None, monitor=monitor

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mfm_edge import stream
+from mfm_edge.cli.main import main
 from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.video import open_source
 
@@ -44,8 +44,9 @@ def test_listed_paths_exist() -> None:
 
 def test_named_options_are_known() -> None:
     shown = io.StringIO()
-    with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
-        stream.main(["--help"])
+    for command in ("anonymize", "restore", "stream", "info", "doctor", "bench"):
+        with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
+            main([command, "--help"])
     section = README.split("## On the command line")[1].split("\n## ")[0]
     for option in set(re.findall(r"--[a-z][a-z-]+", section)) - {"--help"}:
         assert option in shown.getvalue(), option

@@ -28,7 +28,7 @@ def test_clip_there_and_back(name: str, runtime: MfmRuntime, tmp_path: Path) -> 
         pytest.skip("needs ../shared/data/videos")
     output, sidecar, restored = tmp_path / "out.mp4", tmp_path / "out.jsonl", tmp_path / "back.mp4"
     seen: list[int] = []
-    monitor = Monitor(progress=lambda: seen.append(1), stop=lambda: len(seen) >= FRAMES)
+    monitor = Monitor(progress=lambda summary: seen.append(1), stop=lambda: len(seen) >= FRAMES)
     with open_source(CLIPS / name) as source:
         summary = anonymize_video(runtime, source, Factors("p"), output=output, sidecar=sidecar, monitor=monitor)
     assert (summary.frames, summary.incidents, summary.notices) == (FRAMES, 0, ())

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from mfm_edge import stream
+from mfm_edge.cli import job
+from mfm_edge.cli.password import PASSWORD_VARIABLE
 from mfm_edge.factors import Factors
 from mfm_edge.record import RecordReader
 from mfm_edge.video import open_source
@@ -23,8 +25,8 @@ PASSWORD = "correct horse"
 
 @pytest.fixture(autouse=True)
 def runtime(monkeypatch: pytest.MonkeyPatch, fake_runtime: Any, tmp_path: Path) -> Any:
-    monkeypatch.setattr(stream, "MfmRuntime", lambda **_options: fake_runtime)
-    monkeypatch.setenv(stream.PASSWORD_VARIABLE, PASSWORD)
+    monkeypatch.setattr(job, "MfmRuntime", lambda **_options: fake_runtime)
+    monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
     monkeypatch.chdir(tmp_path)
     return fake_runtime
 
@@ -90,7 +92,7 @@ def test_password_file(make_video: Callable[..., Path], tmp_path: Path, runtime:
 
 
 def test_password_prompt(make_video: Callable[..., Path], runtime: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(stream.PASSWORD_VARIABLE)
+    monkeypatch.delenv(PASSWORD_VARIABLE)
     terminal = io.StringIO()
     terminal.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stdin", terminal)
@@ -152,7 +154,7 @@ def test_password_as_argument_is_not_echoed(capsys: Any) -> None:
 
 
 def test_no_password_without_a_terminal(make_video: Callable[..., Path], monkeypatch: Any, capsys: Any) -> None:
-    monkeypatch.delenv(stream.PASSWORD_VARIABLE)
+    monkeypatch.delenv(PASSWORD_VARIABLE)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert run(make_video(count=2)) == 2
     assert "password: none given, takes --password-file, MFM_PASSWORD" in capsys.readouterr().err

@@ -11,8 +11,8 @@ from mfm_edge.demo.sheet import contact_sheet, face_psnr
 from mfm_edge.errors import MfmError
 from mfm_edge.factors import Factors
 from mfm_edge.pipeline import anonymize_video, restore_video
+from mfm_edge.record import sidecar_of
 from mfm_edge.runtime import MfmRuntime
-from mfm_edge.stream import sidecar_of
 from mfm_edge.video import open_source
 
 CLIP = Path(__file__).with_name("clip.mp4")

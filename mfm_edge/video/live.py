@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -27,7 +27,9 @@ class Grabber(Protocol):
 
     name: str
     frame_rate: float | None
-    corrupt: int
+
+    @property
+    def corrupt(self) -> int: ...
 
     def read(self) -> NDArray[np.uint8] | None: ...
 
@@ -44,6 +46,7 @@ class LiveSource:
     live = True
     frame_count: int | None = None
     audio: Path | None = None
+    names: Sequence[str] = ()
     pixel_aspect = Fraction(1)
     metadata: Mapping[str, str] = MappingProxyType({})
 

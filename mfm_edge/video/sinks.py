@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from mfm_edge.types import check_frame
 from mfm_edge.video.audio import AudioCopy
 from mfm_edge.video.colour import BT601, LIMITED_RANGE, frame_from_image
 
-__all__ = ["SUFFIXES", "FileSink"]
+__all__ = ["SUFFIXES", "FileSink", "Sink", "open_sink"]
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 """File name endings that a sink takes."""
@@ -24,6 +25,58 @@ SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 _TIME_BASE = Fraction(1, 90_000)  # holds 24, 25, 30, 50, 60 and 29.97 frames a second without rounding
 
 _AUDIO_LEAD = 0.1  # s that sound is copied ahead: the muxer holds a picture back until the sound has passed it
+
+_Self = TypeVar("_Self", bound="Sink")
+
+
+class Sink(Protocol):
+    """Where frames go. A context manager; a second `close` does nothing.
+
+    write: one (H, W, 3) uint8 BGR frame, shown from `time` (s) on. finish_audio: copies the rest of the sound.
+    notices: what could not be done as asked. All raise SourceError when the place cannot be written.
+    """
+
+    notices: list[str]
+
+    def write(self, image: NDArray[np.uint8], time: float) -> None: ...
+
+    def finish_audio(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self: _Self) -> _Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_sink(
+    path: Path,
+    *,
+    size: tuple[int, int],
+    frame_rate: float | None,
+    crf: int,
+    audio_from: Path | None,
+    pixel_aspect: Fraction,
+    comment: str | None,
+    names: Sequence[str] = (),
+) -> Sink:
+    """A video file, see FileSink, which tells the arguments; or pictures, see PictureSink, where the path ends like one
+    or is a folder, or the frames have names and the path does not end like a video."""
+    from mfm_edge.video.pictures import PICTURES, PictureSink
+
+    if path.suffix.lower() in PICTURES or path.is_dir() or (names and path.suffix.lower() not in SUFFIXES):
+        return PictureSink(path, names=names)
+    return FileSink(
+        path,
+        size=size,
+        frame_rate=frame_rate,
+        crf=crf,
+        audio_from=audio_from,
+        pixel_aspect=pixel_aspect,
+        comment=comment,
+    )
 
 
 class FileSink:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +23,8 @@ OPEN_SECONDS = 10.0
 """How long opening a network address may take."""
 STALL_SECONDS = 10.0
 """How long a source may send nothing before it counts as lost."""
+STREAM_OPTIONS = {"rtsp_transport": "tcp", "fflags": "nobuffer"}
+"""FFmpeg's options for network streams."""
 MAX_CORRUPT_PACKETS = 250
 """After so many undecodable packets in a row (about ten seconds) a recording is given up."""
 
@@ -45,6 +47,7 @@ class Source(Protocol):
     expected number or None. live: whether frames are dropped when the reader is slow. pixel_aspect: width over height
     of one pixel. audio: the file whose sound belongs to the frames, or None. dropped: frames that nobody took in time.
     corrupt: packets that could not be decoded and were left out. metadata: the file's own tags, such as "comment".
+    names: the file names of the frames, for pictures; empty for all others.
 
     Iterating raises SourceError when the source breaks, after the last frame that could be read.
     """
@@ -79,6 +82,9 @@ class Source(Protocol):
     @property
     def metadata(self) -> Mapping[str, str]: ...
 
+    @property
+    def names(self) -> Sequence[str]: ...
+
     def __iter__(self) -> Iterator[VideoFrame]: ...
 
     def close(self) -> None: ...
@@ -90,13 +96,16 @@ class Source(Protocol):
     ) -> None: ...
 
 
-def open_source(where: int | str | Path) -> Source:
-    """Opens a camera (index, also as digits), a file, or a URL that FFmpeg knows (http, https, rtsp, rtmp, udp, ...).
+def open_source(where: int | str | Path, *, reconnect: float = 0.0, rate: float | None = None) -> Source:
+    """Opens a camera (index, also as digits), a file, a picture, a folder of pictures, or a URL that FFmpeg knows
+    (rtsp, http, rtmp, udp, ...).
 
-    A URL whose length is known is a recording and waits like a file; any other is live.
+    A URL whose length is known is a recording and waits like a file; any other is live. reconnect: for how many s a
+    live URL that broke off is tried again; 0 reports it at once. rate: frames a second of pictures (25 if None).
     Raises SourceError when it cannot be opened, ArgumentError for anything else than int, str or Path.
     """
     from mfm_edge.video.live import CameraGrabber, LiveSource, StreamGrabber
+    from mfm_edge.video.pictures import PICTURES, PictureSource
 
     if isinstance(where, bool) or not isinstance(where, (int, str, Path)) or where == "":
         got = repr(where) if where == "" else type(where).__name__
@@ -105,10 +114,18 @@ def open_source(where: int | str | Path) -> Source:
     if isinstance(where, int) or (digits and not Path(where).exists()):
         return LiveSource(CameraGrabber(int(str(where))))
     if isinstance(where, Path) or "://" not in where:
-        return FileSource(Path(where))
-    container = open_container(where, options={"rtsp_transport": "tcp", "fflags": "nobuffer"})
+        path = Path(where)
+        if path.is_dir() or (path.is_file() and path.suffix.lower() in PICTURES):
+            return PictureSource(path, rate=25.0 if rate is None else rate)
+        return FileSource(path)
+    container = open_container(where, options=STREAM_OPTIONS)
     if container.duration is not None:
         return FileSource(where, container=container)
+    if reconnect > 0:
+        from mfm_edge.video.reconnect import ReconnectingGrabber
+
+        grabber = ReconnectingGrabber(where, container=container, seconds=reconnect)
+        return LiveSource(grabber, stall_seconds=reconnect + OPEN_SECONDS + STALL_SECONDS)
     return LiveSource(StreamGrabber(where, container=container))
 
 
@@ -121,6 +138,7 @@ class FileSource:
 
     live = False
     dropped = 0
+    names: Sequence[str] = ()
 
     def __init__(self, where: str | Path, *, container: Any = None) -> None:
         self.name = public_name(where)

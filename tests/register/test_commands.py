@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from mfm_edge import stream
+from mfm_edge.cli import job
+from mfm_edge.cli.password import PASSWORD_VARIABLE
 from mfm_edge.errors import MfmError
 from mfm_edge.record import RecordReader
 from mfm_edge.register import Register
@@ -23,8 +25,8 @@ PASSWORD = "correct horse"
 
 @pytest.fixture(autouse=True)
 def place(monkeypatch: pytest.MonkeyPatch, fake_runtime: Any, tmp_path: Path) -> None:
-    monkeypatch.setattr(stream, "MfmRuntime", lambda **_options: fake_runtime)
-    monkeypatch.setenv(stream.PASSWORD_VARIABLE, PASSWORD)
+    monkeypatch.setattr(job, "MfmRuntime", lambda **_options: fake_runtime)
+    monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
     monkeypatch.chdir(tmp_path)
 
 

@@ -1,0 +1,1 @@
+"""The command mfm-edge: one file a command, and what they share."""
