@@ -1,9 +1,9 @@
-"""python -m mfm_edge.register: what the register remembers of protected streams.
+"""mfm-edge register, also python -m mfm_edge.register: what the register remembers of protected streams.
 
-    python -m mfm_edge.register list
-    python -m mfm_edge.register show 3f2a
-    python -m mfm_edge.register export 3f2a -o talk_anonymized.mp4.mfm.jsonl    restores without the lost sidecar
-    python -m mfm_edge.register forget 3f2a
+    mfm-edge register list
+    mfm-edge register show 3f2a
+    mfm-edge register export 3f2a -o talk_anonymized.mp4.mfm.jsonl    restores without the lost sidecar
+    mfm-edge register forget 3f2a
 
 An id may be shortened as long as it names one stream. Exit codes: 0 done, 2 bad input.
 """
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_commands(parser)
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
+        options.task(options)
     except MfmError as error:
         print(f"mfm_edge.register: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -47,24 +47,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Adds list, show, forget and export to any parser; the chosen one is `options.run(options)`, raising MfmError."""
+    """Adds list, show, forget and export to any parser; the chosen one is `options.task(options)`, raising MfmError."""
     parser.add_argument("--register", type=Path, metavar="FILE", help="another register than the user's")
     commands = parser.add_subparsers(required=True, metavar="list|show|forget|export")
     one = commands.add_parser("list", help="all streams, the newest last")
     one.add_argument("--json", action="store_true", help="one JSON object a line")
-    one.set_defaults(run=_list)
+    one.set_defaults(task=_list)
     one = commands.add_parser("show", help="everything about one stream")
     one.add_argument("id")
     one.add_argument("--json", action="store_true", help="as a JSON object")
     one.add_argument("--factors", choices=VAULTS, help="also the kept factors, the password among them, opened so")
-    one.set_defaults(run=_show)
+    one.set_defaults(task=_show)
     one = commands.add_parser("forget", help="remove streams for ever")
     one.add_argument("id", nargs="+")
-    one.set_defaults(run=_forget)
+    one.set_defaults(task=_forget)
     one = commands.add_parser("export", help="write a sidecar with a stream's salt, for when its own was lost")
     one.add_argument("id")
     one.add_argument("-o", "--output", type=Path, required=True)
-    one.set_defaults(run=_export)
+    one.set_defaults(task=_export)
 
 
 def open_vault(kind: str, *, new: bool = False) -> Vault:

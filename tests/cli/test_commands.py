@@ -207,3 +207,15 @@ def test_bench_smoke(capsys: Any) -> None:
     assert run("bench", "--rounds", "1", "--frames", "3", "--json") == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert last["frames"] == 3 and last["frames_per_second"] > 0
+
+
+def test_register_remembers_what_was_protected(make_video: Callable[..., Path], capsys: Any, tmp_path: Path) -> None:
+    video = make_video(count=2)
+    assert run("anonymize", video, "-o", "out.mp4") == 0
+    capsys.readouterr()
+    assert run("register", "list", "--json") == 0
+    (entry,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert run("register", "forget", entry["id"]) == 0 and run("register", "list") == 0
+    assert capsys.readouterr().out == ""
+    assert run("register", "show", "abcd") == 2
+    assert "abcd" in capsys.readouterr().err

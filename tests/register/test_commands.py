@@ -122,4 +122,4 @@ def test_commands_fit_into_another_parser(tmp_path: Path, capsys: Any) -> None:
     add_commands(outer.add_subparsers().add_parser("register"))
     options = outer.parse_args(["register", "--register", str(tmp_path / "r"), "show", "ab"])
     with pytest.raises(MfmError, match="names no stream"):
-        options.run(options)
+        options.task(options)
