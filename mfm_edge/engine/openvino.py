@@ -1,0 +1,110 @@
+"""The network in OpenVINO, on the CPU: three compiled graphs, with the repeat-and-add kernel between them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfm_edge.engine.folder import PARTS, read_model
+from mfm_edge.engine.steps import run_parts
+from mfm_edge.errors import ModelError
+from mfm_edge.style import StyleKey
+
+__all__ = ["OpenVinoEngine"]
+
+
+class OpenVinoEngine:
+    """Loads a model folder, see mfm_edge.engine.folder; needs the extra: openvino.
+
+    folder: the shipped model when None. threads: OpenVINO's own choice when None. precision of the convolutions:
+    "bf16", "f32", or bf16 where the CPU has it when None. All else is f32: what is hidden comes back only if the steps
+    around the convolutions are exact, and bf16 everywhere would cost restored faces two decibels.
+
+    Raises ModelError when OpenVINO is not installed, a file is missing or is not what the card says, or the CPU lacks
+    the precision.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        threads: int | None = None,
+        precision: Literal["bf16", "f32"] | None = None,
+    ) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            takes = "`pip install 'mfm-edge[openvino]'`"
+            raise ModelError(f"engine: cannot import openvino ({error}), takes {takes}") from None
+        if precision not in (None, "bf16", "f32"):
+            raise ModelError(f"precision: got {precision!r}, takes 'bf16', 'f32' or None")
+        model = read_model(folder)
+        core = openvino.Core()
+        has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bf16" and not has_bf16:
+            raise ModelError("precision: got bf16, which this CPU does not compute, takes 'f32' or None")
+        self.precision: str = precision or ("bf16" if has_bf16 else "f32")
+        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
+        if threads is not None:
+            options["INFERENCE_NUM_THREADS"] = threads
+        self._parts: dict[str, Any] = {}
+        for part in PARTS:
+            graph = core.read_model(model.parts[part])
+            _separate_transposed_constants(graph)
+            if self.precision == "bf16" and part != "style_encoder":
+                _convolve_in_bf16(graph)
+            graph.validate_nodes_and_infer_types()
+            self._parts[part] = core.compile_model(graph, "CPU", options)
+        self.provider: str = f"OpenVINO CPU, convolutions in {self.precision}"
+        self.model_id: str = model.model_id
+
+    def modify(self, crops: NDArray[np.uint8], key: StyleKey) -> NDArray[np.uint8]:
+        """(N, 128, 128, 3) uint8 BGR -> the same shape; see Engine."""
+        return run_parts(self._run, crops, key)
+
+    def _run(self, part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+        found = self._parts[part]({name: np.ascontiguousarray(value) for name, value in inputs.items()})
+        # Copies: the results live in OpenVINO's memory, which the next call writes over.
+        return [np.array(output) for output in found.values()]
+
+
+def _separate_transposed_constants(graph: Any) -> None:
+    """Give each transposed use of a constant a constant of its own.
+
+    OpenVINO 2026.4 computes nonsense in f32 where one square constant is used by a MatMul as it is and by another
+    through a Transpose, as the axes of the hidden part are.
+    """
+    from openvino import opset13
+
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() != "Transpose":
+            continue
+        source, order = node.input_value(0).get_node(), node.input_value(1).get_node()
+        if source.get_type_name() == "Convert":
+            source = source.input_value(0).get_node()
+        if source.get_type_name() == "Constant" and order.get_type_name() == "Constant":
+            turned = source.data.astype(np.float32).transpose(order.data)
+            node.output(0).replace(opset13.constant(np.ascontiguousarray(turned)).output(0))
+
+
+def _convolve_in_bf16(graph: Any) -> None:
+    """Convert input and weights of each convolution to bf16, and its result back.
+
+    The inference precision hint would take everything else along.
+    """
+    from openvino import opset13
+
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() != "Convolution":
+            continue
+        users = list(node.output(0).get_target_inputs())
+        for index in (0, 1):
+            narrow = opset13.convert(node.input_value(index), "bf16")
+            node.input(index).replace_source_output(narrow.output(0))
+        node.validate_and_infer_types()
+        wide = opset13.convert(node.output(0), "f32")
+        for user in users:
+            user.replace_source_output(wide.output(0))

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("openvino", reason="needs the extra: openvino")
+
+from mfm_edge.align import align
+from mfm_edge.demo.__main__ import CLIP
+from mfm_edge.detect import YuNetDetector
+from mfm_edge.engine.onnx import OnnxEngine
+from mfm_edge.engine.openvino import OpenVinoEngine
+from mfm_edge.errors import ModelError
+from mfm_edge.factors import Factors, derive_secret
+from mfm_edge.style import expand
+from mfm_edge.video import open_source
+
+
+@pytest.fixture(scope="module")
+def crops() -> np.ndarray:
+    detector, found = YuNetDetector(), []
+    with open_source(CLIP) as source:
+        for index, frame in enumerate(source):
+            if index % 30 == 0:
+                found += [align(frame.image, face).crop for face in detector.detect(frame.image)]
+    return np.stack(found[:5])
+
+
+@pytest.fixture(scope="module")
+def key():
+    factors = Factors("correct horse", hair="blond")
+    return expand(derive_secret(factors), factors.attribute_vector())
+
+
+def test_f32_gives_what_onnx_runtime_gives(crops, key):
+    expected, engine = OnnxEngine(threads=2), OpenVinoEngine(threads=2, precision="f32")
+    assert engine.model_id == expected.model_id and engine.precision == "f32"
+    for count in (1, 2, len(crops)):
+        difference = engine.modify(crops[:count], key).astype(int) - expected.modify(crops[:count], key)
+        assert np.abs(difference).max() <= 1 and (difference != 0).mean() < 0.01
+
+
+def test_default_restores_as_well_as_onnx_runtime(crops, key):
+    def loss(engine) -> float:
+        restored = engine.modify(engine.modify(crops, key), key.inverse())
+        return float(((restored.astype(float) - crops) ** 2).mean())
+
+    assert loss(OpenVinoEngine(threads=2)) < 1.12 * loss(OnnxEngine(threads=2))  # half a decibel
+
+
+def test_unknown_precision_is_refused():
+    with pytest.raises(ModelError, match="precision: got 'f16'"):
+        OpenVinoEngine(precision="f16")
