@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mfm_edge.align import align, extract
 from mfm_edge.detect import Detector, YuNetDetector
-from mfm_edge.engine.onnx import OnnxEngine
+from mfm_edge.engine.choose import open_engine
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys, derive_secret
 from mfm_edge.guard import cover_face, cover_frame, trusts
@@ -35,7 +35,7 @@ class MfmRuntime:
     """Anonymises and restores faces in frames.
 
     model: folder of a network (default: the shipped one). detector: any Detector (default: the embedded YuNet).
-    providers, threads: see OnnxEngine. Raises ModelError when a model cannot be loaded.
+    providers, threads: see open_engine in mfm_edge.engine.choose. Raises ModelError when a model cannot be loaded.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class MfmRuntime:
         providers: Sequence[str] | None = None,
         threads: int | None = None,
     ) -> None:
-        self._engine = OnnxEngine(model, providers=providers, threads=threads)
+        self._engine = open_engine(model, providers=providers, threads=threads)
         self._detector = YuNetDetector() if detector is None else detector
         # Deriving is slow on purpose; an application that calls frame by frame must not pay for it each time.
         self._key = lru_cache(maxsize=8)(_derive_key)
