@@ -58,7 +58,7 @@ class OnnxEngine:
         """(N, 128, 128, 3) uint8 BGR -> the same shape; see Engine."""
         return run_parts(self._run, crops, key)
 
-    def _run(self, part: str, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+    def _run(self, part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         ready = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
         outputs: list[NDArray[np.float32]] = self._sessions[part].run(None, ready)
         return outputs
