@@ -2,9 +2,10 @@
 
     python benchmarks/stream_rate.py --deface OTHER_VENV/bin/deface --publish
 
-Every measurement is a process of its own, and the contestants take turns. The videos are made from the clip of the
-demo: its first second, one face, back and forth, enlarged; four of them side by side for four faces. Needs an idle
-machine. Writes benchmarks/results/stream_rate.json; --publish also the table in the README.
+Every measurement is a process of its own, and the contestants take turns; OpenVINO joins in where it is installed. The
+videos are made from the clip of the demo: its first second, one face, back and forth, enlarged; four of them side by
+side for four faces. Needs an idle machine. Writes benchmarks/results/stream_rate.json; --publish also the table in the
+README.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -44,6 +47,7 @@ SCENES = {  # size, tiles a side, goal in frames a second
     "1280x720, four faces": ((1280, 720), 2, 15),
     "1920x1080, one face": ((1920, 1080), 1, 20),
 }
+OWN, OWN_OPENVINO = "mfm_edge", "mfm_edge with OpenVINO"
 BLUR, DEFACE, DEFACE_SMALL = "YuNet + blur", "deface", "deface --scale 640x360"
 
 
@@ -62,8 +66,8 @@ def _resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.ui
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
-def run_mfm(video: Path, output: Path) -> float:
-    runtime = MfmRuntime()
+def run_mfm(video: Path, output: Path, providers: Sequence[str] | None = None) -> float:
+    runtime = MfmRuntime(providers=providers)
     with open_source(video) as source:
         done = anonymize_video(
             runtime, source, Factors("benchmark"), output=output, sidecar=output.with_suffix(".jsonl")
@@ -113,7 +117,7 @@ def table(result: dict[str, object]) -> str:
     names = list(next(iter(scenes.values())))
     lines = ["| video | " + " | ".join(names) + " | goal |", "|---|" + "---|" * (len(names) + 1)]
     for scene, rows in scenes.items():
-        own = rows["mfm_edge"]["median"]
+        own = rows[OWN]["median"]
         cells = [f"{own:.1f} ({rows['mfm_edge']['least']:.1f} to {rows['mfm_edge']['most']:.1f})"]
         cells += [f"{rows[name]['median']:.1f} (x{own / rows[name]['median']:.2f})" for name in names[1:]]
         lines.append(f"| {scene} | " + " | ".join(cells) + f" | {SCENES[scene][2]} |")
@@ -135,10 +139,14 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         contestant, video, output = options.one
-        rate = (run_mfm if contestant == "mfm_edge" else run_blur)(Path(video), Path(output))
+        if contestant == BLUR:
+            rate = run_blur(Path(video), Path(output))
+        else:
+            rate = run_mfm(Path(video), Path(output), ["OpenVINO"] if contestant == OWN_OPENVINO else None)
         print(rate, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
-    contestants = ["mfm_edge", BLUR, *([DEFACE, DEFACE_SMALL] if options.deface else [])]
+    contestants = [OWN, *([OWN_OPENVINO] if find_spec("openvino") else []), BLUR]
+    contestants += [DEFACE, DEFACE_SMALL] if options.deface else []
     scenes: dict[str, dict[str, dict[str, float]]] = {}
     memory = 0.0
     with tempfile.TemporaryDirectory() as name:
@@ -151,7 +159,7 @@ def main() -> None:
             for turn in range(options.rounds + 1):  # the first round only warms up
                 for contestant in contestants:
                     rate, peak = measure(contestant, video, folder, options.deface)
-                    if contestant == "mfm_edge":
+                    if contestant in (OWN, OWN_OPENVINO):
                         memory = max(memory, peak)
                     if turn:
                         rates[contestant].append(rate)
@@ -160,7 +168,8 @@ def main() -> None:
                 for contestant, found in rates.items()
             }
             print(scene, {contestant: round(row["median"], 1) for contestant, row in scenes[scene].items()}, flush=True)
-    packages = ("mfm-edge", "numpy", "opencv-python-headless", "onnxruntime", "av")
+    packages = ["mfm-edge", "numpy", "opencv-python-headless", "onnxruntime", "av"]
+    packages += ["openvino"] if find_spec("openvino") else []
     result: dict[str, object] = {
         "rounds": options.rounds,
         "frames": FRAMES,
