@@ -311,6 +311,8 @@ def _changed_regions(original: NDArray[np.uint8], protected: Protected) -> list[
     height, width = original.shape[:2]
     if protected.incidents:
         return [(0, 0, width, height)]
+    if len(protected.faces) > MAX_FACES:
+        return [(0, 0, width, height)]  # more regions than a reader takes
     regions = [_face_region(face, (height, width)) for face in protected.faces]
     regions = [(x0, y0, x1, y1) for x0, y0, x1, y1 in regions if x0 < x1 and y0 < y1]
     changed = cv2.absdiff(original, protected.frame)

@@ -18,7 +18,7 @@ from mfm_edge.errors import ArgumentError, FrameError, SealError
 from mfm_edge.factors import Factors, KeyDerivation
 from mfm_edge.guard import cover_face, cover_frame
 from mfm_edge.pipeline import anonymize_video, restore_video
-from mfm_edge.record import RecordHeader
+from mfm_edge.record import MAX_FACES, RecordHeader
 from mfm_edge.seal import SealedFrame, SealReader, SealWriter
 from mfm_edge.types import Face, FaceRecord, Protected, Treatment
 from mfm_edge.video import open_source
@@ -101,6 +101,18 @@ def test_frame_covered_by_an_incident_is_sealed_whole(tmp_path: Path) -> None:
         writer.write(frame, Protected(cover_frame(frame), (), incidents=1))
     (sealed,) = opened(tmp_path / "s")
     np.testing.assert_array_equal(sealed.restore(np.zeros_like(frame)), frame)
+
+
+def test_more_faces_than_a_reader_takes_are_sealed_as_one_region(tmp_path: Path) -> None:
+    frame = noise(3)
+    (face, _) = protect(frame).faces
+    for count, regions in ((MAX_FACES, MAX_FACES), (MAX_FACES + 1, 1)):
+        tiny = FaceRecord(matrix=[[64, 0, -64 * 90], [0, 64, -64 * 90]], box=[90, 90, 92, 92], score=0.9)
+        with SealWriter(tmp_path / "s", KEY, HEADER) as writer:
+            writer.write(frame, Protected(protect(frame).frame, (face, *[tiny] * (count - 1))))
+        (sealed,) = opened(tmp_path / "s")
+        assert len(sealed.regions) == regions + (count == MAX_FACES)  # and one for the covered face, which none names
+        np.testing.assert_array_equal(sealed.restore(protect(frame).frame), frame)
 
 
 def test_lossy_by_choice_is_smaller_and_close(tmp_path: Path) -> None:
@@ -273,7 +285,7 @@ def test_video_is_restored_bit_exact_from_a_harsh_codec(
     original, output, sidecar, sealed = sealed_video(count=6, size=(98, 66))
     taps = Taps()
     summary = run(restore_video, fake_runtime, output, output=None, sidecar=sidecar if with_sidecar else None,
-                  seal=sealed, monitor=Monitor(preview=taps))  # fmt: skip
+                  seal=sealed, monitor=Monitor(viewers=[taps]))  # fmt: skip
     assert (summary.frames, summary.notices) == (6, ()) and fake_runtime.restored_from == []
     for before, after in zip(images(original), taps.shown, strict=True):
         np.testing.assert_array_equal(after[: before.shape[0], : before.shape[1]], before)
