@@ -22,7 +22,7 @@ from typing import Any
 
 from mfm_edge.errors import ArgumentError, MfmError, RegisterError
 from mfm_edge.record import RecordWriter
-from mfm_edge.register.store import Register, StreamEntry
+from mfm_edge.register.store import DamagedEntry, Register, StreamEntry
 from mfm_edge.register.vault import KeyringVault, PassphraseVault, Vault
 
 __all__ = ["PASSPHRASE_VARIABLE", "VAULTS", "add_commands", "main", "open_vault"]
@@ -82,8 +82,11 @@ def open_vault(kind: str, *, new: bool = False) -> Vault:
 
 
 def _list(options: argparse.Namespace) -> None:
-    for entry in Register(options.register).entries():
-        if options.json:
+    for entry in Register(options.register).listed():
+        if isinstance(entry, DamagedEntry):
+            damaged = {"id": entry.id, "damaged": True}
+            print(json.dumps(damaged) if options.json else f"{_printable(entry.id)}  damaged; it can be forgotten")
+        elif options.json:
             print(json.dumps(entry.to_mapping()))
         else:
             print(f"{entry.id}  {entry.created:%Y-%m-%d %H:%M}  {_printable(entry.output or entry.source)}")

@@ -17,7 +17,7 @@ from mfm_edge.factors import Factors
 from mfm_edge.record import RecordHeader
 from mfm_edge.register.vault import Vault
 
-__all__ = ["MAX_FILE_BYTES", "Register", "StreamEntry"]
+__all__ = ["MAX_FILE_BYTES", "DamagedEntry", "Register", "StreamEntry"]
 
 MAX_FILE_BYTES = 1 << 28
 """Largest register that is opened, several hundred thousand streams: a forged one shall not fill the memory."""
@@ -58,6 +58,13 @@ class StreamEntry:
             "kept": self.kept,
             **json.loads(self.header.to_text()),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamagedEntry:
+    """A row that cannot be read. id: what it says, maybe not a stream's; `forget` takes it."""
+
+    id: str
 
 
 class Register:
@@ -104,15 +111,28 @@ class Register:
         return entry
 
     def entries(self) -> list[StreamEntry]:
-        """All streams, the newest last."""
-        return [self._entry(row) for row in self._rows("", ())]
+        """All streams that are intact, the newest last."""
+        return [entry for entry in self.listed() if isinstance(entry, StreamEntry)]
+
+    def listed(self) -> list[StreamEntry | DamagedEntry]:
+        """All streams, damaged ones too, the newest last: one that is damaged shall not hide the others."""
+        listed: list[StreamEntry | DamagedEntry] = []
+        for row in self._rows("", ()):
+            try:
+                listed.append(self._entry(row))
+            except RegisterError:
+                listed.append(DamagedEntry(id=str(row[0])))
+        return listed
 
     def get(self, stream_id: str) -> StreamEntry:
         """The stream of this id, or the only one whose id starts so. Raises RegisterError for none and several."""
         return self._entry(self._row(stream_id))
 
     def header_of(self, video: str, *, model_id: str | None = None) -> RecordHeader | None:
-        """The header of the newest stream whose protected video had this file name, None where there is none."""
+        """The header of the newest stream whose protected video had this file name, None where there is none.
+
+        Damaged streams are passed over.
+        """
         for entry in reversed(self.entries()):
             same = entry.output is not None and PurePath(entry.output).name == PurePath(video).name
             if same and model_id in (None, entry.header.model_id):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,19 @@ def test_kept_factors_are_shown_to_who_has_the_passphrase(
     assert "need another passphrase" in output.err and "horse" not in output.err + output.out
     monkeypatch.delenv(PASSPHRASE_VARIABLE)
     assert main(["show", stream_id, "--factors", "passphrase"]) == 2
+
+
+def test_list_shows_damaged_streams_as_such(make_video: Callable[..., Path], capsys: Any) -> None:
+    damaged, good = protect(make_video("a.mp4", count=2)), protect(make_video("b.mp4", count=2))
+    with sqlite3.connect(Register().path) as database:
+        database.execute("UPDATE streams SET kinds = '5' WHERE id = ?", (damaged,))
+    capsys.readouterr()
+    assert main(["list"]) == 0
+    lines = sorted(capsys.readouterr().out.splitlines(), key=lambda line: line.split()[0] != damaged)
+    assert lines[0] == f"{damaged}  damaged; it can be forgotten" and lines[1].startswith(good)
+    assert main(["list", "--json"]) == 0
+    assert json.dumps({"id": damaged, "damaged": True}) in capsys.readouterr().out.splitlines()
+    assert main(["forget", damaged]) == 0 and [entry.id for entry in Register().listed()] == [good]
 
 
 def test_stream_is_not_remembered_when_asked_so(make_video: Callable[..., Path], capsys: Any) -> None:

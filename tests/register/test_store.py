@@ -17,7 +17,7 @@ import pytest
 from mfm_edge.errors import RegisterError
 from mfm_edge.factors import Factors, KeyDerivation
 from mfm_edge.record import RecordHeader
-from mfm_edge.register import KeyringVault, PassphraseVault, Register
+from mfm_edge.register import DamagedEntry, KeyringVault, PassphraseVault, Register
 from mfm_edge.register.store import default_path
 
 CHEAP = KeyDerivation(iterations=1, lanes=1, memory_kib=64)
@@ -247,7 +247,11 @@ def test_damaged_rows_are_named_and_can_be_forgotten(register: Register, change:
     with sqlite3.connect(register.path) as database:
         database.execute(f"UPDATE streams SET {change}")
         ((stream_id,),) = database.execute("SELECT id FROM streams").fetchall()
-    with pytest.raises(RegisterError, match=f"'{stream_id}' is damaged; it can be forgotten"):
-        register.entries()
+    good = register.add(header(1), FACTORS, source="b", output="b.mp4")
+    assert register.header_of("b.mp4") == good.header  # one damaged stream does not hide the others
+    assert register.entries() == [good] and DamagedEntry(id=stream_id) in register.listed()
+    for asked in (register.get, register.factors):
+        with pytest.raises(RegisterError, match=f"'{stream_id}' is damaged; it can be forgotten"):
+            asked(stream_id)
     register.forget(stream_id)
-    assert register.entries() == []
+    assert register.listed() == [good]
