@@ -1,10 +1,13 @@
 """Sealed originals: the pixels that protection changed, encrypted beside the video, so that restoring is bit-exact.
 
 A file is one line of JSON (public: format, version, a random nonce, the stream's record header) and then chunks, each a
-kind, a length, and AES-256-GCM over the content. The key is the stream's sealing key expanded with the file's nonce.
-The chunk's number and kind are its GCM nonce, the hash of the first line is authenticated with every chunk: a chunk
-that was changed, moved, repeated, left out or taken from another file does not open, and a file without its last chunk
-was cut off. The first chunk is empty and tells wrong factors from the rest. Here alone is a guess confirmed.
+kind, a length, a GCM tag of these two, and AES-256-GCM over the content. The key is the stream's sealing key expanded
+with the file's nonce. The chunk's number and kind are its GCM nonce, the hash of the first line is authenticated with
+every chunk: a chunk that was changed, moved, repeated, left out or taken from another file does not open, and a file
+without its last chunk was cut off. A length has a tag of its own, so that a changed one is not taken for a cut. The first
+chunk is empty and tells wrong factors from the rest. Here alone is a guess confirmed.
+
+Version 1, which is still read, had no tag of kind and length.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ __all__ = ["FORMAT", "MAX_CHUNK_BYTES", "MAX_LINE_BYTES", "VERSION", "SealReader
            "SealedRegion", "seal_of"]  # fmt: skip
 
 FORMAT = "mfm_edge.seal"
-VERSION = 1
+VERSION = 2
 MAX_LINE_BYTES = 1 << 16
 """Longest first line that is read."""
 MAX_CHUNK_BYTES = 1 << 28
@@ -48,6 +51,8 @@ MAX_CHUNK_BYTES = 1 << 28
 
 _KEY_LABEL = b"mfm_edge seal file/1"
 _NONCE_BYTES = 32
+_TAG_BYTES = 16
+_HEAD = 1 << 16  # added to a kind: the nonce of the tag of a chunk's kind and length
 _KEY_CHECK, _FRAME, _END = range(3)
 _CHUNK = struct.Struct(">BI")
 _COUNTS = struct.Struct(">dH")  # time in s (NaN: none), regions
@@ -163,8 +168,11 @@ class SealWriter:
     def _write_chunk(self, kind: int, content: bytes) -> None:
         if len(content) > MAX_CHUNK_BYTES - 16:
             raise SealError(f"seal {self.path}: got a frame of {len(content)} bytes, takes {MAX_CHUNK_BYTES}")
-        sealed = self._cipher.encrypt(_chunk_nonce(next(self._number), kind), content, self._line_hash)
-        self._write(_CHUNK.pack(kind, len(sealed)) + sealed)
+        number = next(self._number)
+        sealed = self._cipher.encrypt(_chunk_nonce(number, kind), content, self._line_hash)
+        head = _CHUNK.pack(kind, len(sealed))
+        tag = self._cipher.encrypt(_chunk_nonce(number, kind | _HEAD), b"", self._line_hash + head)
+        self._write(head + tag + sealed)
 
     def _write(self, content: bytes) -> None:
         try:
@@ -197,7 +205,7 @@ class SealReader:
             raise SealError(f"seal {self.path}: cannot be read ({error.strerror})") from None
         try:
             line = self._file.readline(MAX_LINE_BYTES)
-            nonce, self.header = _parse_line(self.path, line)
+            self._version, nonce, self.header = _parse_line(self.path, line)
             self._cipher, self._line_hash = _cipher(key, nonce), sha256(line).digest()
             self._read_chunk()
         except BaseException:
@@ -212,7 +220,7 @@ class SealReader:
                 line = file.readline(MAX_LINE_BYTES)
         except OSError as error:
             raise SealError(f"seal {path}: cannot be read ({error.strerror})") from None
-        return _parse_line(Path(path), line)[1]
+        return _parse_line(Path(path), line)[2]
 
     def __iter__(self) -> Iterator[SealedFrame]:
         return self
@@ -250,17 +258,19 @@ class SealReader:
         from cryptography.exceptions import InvalidTag
 
         number = next(self._number)
-        head = self._file.read(_CHUNK.size)
-        kind, length = _CHUNK.unpack(head) if len(head) == _CHUNK.size else (_END, 0)
-        if length > MAX_CHUNK_BYTES:
-            self._ended = True
-            raise SealError(f"seal {self.path}, frame {self._frames}: got {length} bytes, takes {MAX_CHUNK_BYTES}")
-        sealed = self._file.read(length)
-        if len(head) < _CHUNK.size or len(sealed) < length:
-            self._ended = self.truncated = True
-            raise SealError(f"seal {self.path}: is cut off after {self._frames} frames")
+        tag_bytes = 0 if self._version == 1 else _TAG_BYTES
+        head, tag = self._file.read(_CHUNK.size), self._file.read(tag_bytes)
+        if len(head) < _CHUNK.size or len(tag) < tag_bytes:
+            raise self._cut_off()
+        kind, length = _CHUNK.unpack(head)
         try:
-            content = self._cipher.decrypt(_chunk_nonce(number, kind), sealed, self._line_hash)
+            if tag:
+                self._cipher.decrypt(_chunk_nonce(number, kind | _HEAD), tag, self._line_hash + head)
+            if length > MAX_CHUNK_BYTES:
+                raise ValueError
+            if length > os.fstat(self._file.fileno()).st_size - self._file.tell():  # before memory is asked for
+                raise self._cut_off()
+            content = self._cipher.decrypt(_chunk_nonce(number, kind), self._file.read(length), self._line_hash)
         except (InvalidTag, ValueError):
             self._ended = True
             if number == 0:
@@ -269,6 +279,10 @@ class SealReader:
                 problem = f"seal {self.path}, frame {self._frames}: was changed, moved or comes from another file"
             raise SealError(problem) from None
         return kind, content
+
+    def _cut_off(self) -> SealError:
+        self._ended = self.truncated = True
+        return SealError(f"seal {self.path}: is cut off after {self._frames} frames")
 
     def _parse_frame(self, content: bytes) -> SealedFrame:
         time, number = _COUNTS.unpack_from(content)
@@ -334,15 +348,15 @@ def _face_region(face: FaceRecord, size: tuple[int, int]) -> tuple[int, int, int
     return int(x0), int(y0), int(x1), int(y1)
 
 
-def _parse_line(path: Path, line: bytes) -> tuple[bytes, RecordHeader]:
+def _parse_line(path: Path, line: bytes) -> tuple[int, bytes, RecordHeader]:
     try:
         content = json.loads(line)
-        nonce, record = bytes.fromhex(content["nonce"]), json.dumps(content["record"])
-        if content["format"] != FORMAT or content["version"] != VERSION or len(nonce) != _NONCE_BYTES:
+        version, nonce, record = content["version"], bytes.fromhex(content["nonce"]), json.dumps(content["record"])
+        if content["format"] != FORMAT or version not in (1, VERSION) or len(nonce) != _NONCE_BYTES:
             raise ValueError
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise SealError(f"seal {path}: is not a file of sealed originals of version {VERSION}") from None
+        raise SealError(f"seal {path}: is not a file of sealed originals of version 1 or {VERSION}") from None
     try:
-        return nonce, RecordHeader.from_text(record)
+        return version, nonce, RecordHeader.from_text(record)
     except RecordError as error:
         raise SealError(f"seal {path}: {error}") from None

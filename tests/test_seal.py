@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import signal
 import struct
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,14 @@ from mfm_edge.factors import Factors, KeyDerivation
 from mfm_edge.guard import cover_face, cover_frame
 from mfm_edge.pipeline import anonymize_video, restore_video
 from mfm_edge.record import MAX_FACES, RecordHeader
-from mfm_edge.seal import SealedFrame, SealReader, SealWriter
+from mfm_edge.seal import SealedFrame, SealReader, SealWriter, _chunk_nonce, _cipher
 from mfm_edge.types import Face, FaceRecord, Protected, Treatment
 from mfm_edge.video import open_source
 
 KEY = bytes(range(32))
 HEADER = RecordHeader(salt=b"8 bytes!", key_derivation=KeyDerivation(), model_id="m", width=160, height=120)
 FACTORS = Factors("secret", smiling=True)
-MARGIN = struct.calcsize(">BI")
+MARGIN = struct.calcsize(">BI16s")
 
 
 def noise(seed: int) -> NDArray[np.uint8]:
@@ -170,7 +172,7 @@ def test_every_single_byte_matters(tmp_path: Path) -> None:
             opened(tmp_path / "t")
 
 
-@pytest.mark.parametrize("cut", [1, 20, 21, 22, 300])
+@pytest.mark.parametrize("cut", [1, 20, 36, 37, 38, 300])
 def test_truncation_gives_what_came_before_and_says_so(tmp_path: Path, cut: int) -> None:
     path = seal(tmp_path / "s", [noise(0), noise(1)])
     path.write_bytes(path.read_bytes()[:-cut])
@@ -178,7 +180,47 @@ def test_truncation_gives_what_came_before_and_says_so(tmp_path: Path, cut: int)
     with SealReader(path, KEY) as reader, pytest.raises(SealError, match="is cut off after"):
         for frame in reader:
             frames.append(frame)
-    assert reader.truncated and len(frames) == (2 if cut <= 21 else 1)
+    assert reader.truncated and len(frames) == (2 if cut <= 37 else 1)
+
+
+@pytest.mark.parametrize("length", [0, 15, 1 << 20, (1 << 28) - 1, (1 << 32) - 1])
+def test_a_changed_length_is_not_taken_for_a_cut(tmp_path: Path, length: int) -> None:
+    path = seal(tmp_path / "s", [noise(0), noise(1)])
+    head, (check, first, *_) = chunks(path)
+    content = bytearray(path.read_bytes())
+    for position in (len(head), len(head + check), len(head + check + first)):
+        path.write_bytes(content[: position + 1] + struct.pack(">I", length) + content[position + 5 :])
+        with pytest.raises(SealError, match="was changed"):
+            opened(path)
+
+
+def first_version(path: Path) -> Path:
+    """The same seal as version 1 wrote it: chunks without a tag of their length."""
+    head, parts = chunks(path)
+    contents = []
+    cipher = _cipher(KEY, bytes.fromhex(json.loads(head)["nonce"]))
+    for number, part in enumerate(parts):
+        contents.append((part[0], cipher.decrypt(_chunk_nonce(number, part[0]), part[MARGIN:], sha256(head).digest())))
+    head = head.replace(b'"version":2', b'"version":1', 1)
+    path.write_bytes(head)
+    with path.open("ab") as file:
+        for number, (kind, content) in enumerate(contents):
+            sealed = cipher.encrypt(_chunk_nonce(number, kind), content, sha256(head).digest())
+            file.write(struct.pack(">BI", kind, len(sealed)) + sealed)
+    return path
+
+
+def test_files_of_version_1_are_read(tmp_path: Path) -> None:
+    frames = [noise(0), noise(1)]
+    path = first_version(seal(tmp_path / "s", frames))
+    for frame, sealed in zip(frames, opened(path), strict=True):
+        np.testing.assert_array_equal(sealed.restore(protect(frame).frame), frame)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(SealError, match="is cut off after 1 frames"):
+        opened(path)
+    path.write_bytes(seal(tmp_path / "t", frames).read_bytes().replace(b'"version":2', b'"version":1', 1))
+    with pytest.raises(SealError, match="its start was changed"):  # no way back to what the older version let pass
+        opened(path)
 
 
 def test_left_out_frames_repeated_frames_and_reordering(tmp_path: Path) -> None:
