@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from mfm_edge.errors import ArgumentError, RecordError, SealError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors
+from mfm_edge.fingerprint import fingerprint, looks_like
 from mfm_edge.record import FrameRecord, RecordHeader, RecordReader, RecordWriter
 from mfm_edge.runtime import MfmRuntime, MfmStream
-from mfm_edge.seal import SealedFrame, SealReader, SealWriter
+from mfm_edge.seal import SealedFrame, SealReader, SealWriter, face_region
 from mfm_edge.selection import Selection
 from mfm_edge.types import MIN_FRAME_SIDE, FaceRecord, Treatment
 from mfm_edge.video import Sink, Source, VideoFrame, open_sink
@@ -130,7 +131,12 @@ def anonymize_video(
             if record is not None:  # before the picture: whatever is in the video can be restored
                 record.write(
                     FrameRecord(
-                        index=summary.frames, time=frame.time, faces=protected.faces, incidents=protected.incidents
+                        index=summary.frames,
+                        time=frame.time,
+                        faces=protected.faces,
+                        incidents=protected.incidents,
+                        # Without the faces: nothing in a sidecar depends on the factors.
+                        fingerprint=fingerprint(protected.frame, without=_places(protected.faces, header)),
                     )
                 )
             if sealer is not None:
@@ -161,7 +167,8 @@ def restore_video(
     sidecar: gives the salt and where each face is. Without one (None) the salt comes from the seal, the video's own
     comment tag or the register, or is the one of single pictures, and faces are detected again, less exactly; a frame
     that has no record is treated so too, and counted.
-    seal: the sealed originals, put back as they are; a frame that has none there is restored by the network.
+    seal: the sealed originals, put back as they are; a frame that has none there, or does not look as it did when it
+    was sealed, is restored by the network.
     Raises RecordError for a sidecar that is broken or of another model, SealError for a seal that is changed, of
     another stream or sealed with other factors, and as anonymize_video.
     """
@@ -190,9 +197,18 @@ def restore_video(
         if seal is not None:
             sealed = _SealedFrames(opened.enter_context(_open_seal(seal, stream, source, runtime)))
 
+        moved = misplaced = 0
+
         def convert(frame: VideoFrame) -> NDArray[np.uint8]:
+            nonlocal moved, misplaced
             record = None if matcher is None else matcher.at(frame.time)
             original = None if sealed is None else sealed.at(frame.time)
+            if record is not None and reader is not None and not _shows(record, frame, reader.header):
+                record = None
+                moved += 1
+            if original is not None and not original.belongs_to(frame.image):
+                record = original = None
+                misplaced += 1
             if original is not None:
                 summary.faces += len(original.regions)
                 return original.restore(frame.image)
@@ -206,6 +222,14 @@ def restore_video(
         _run(source, convert, summary, sink, monitor or Monitor())
         if reader is not None and reader.truncated:
             summary.notices += ("the sidecar's last line was cut off: that frame's faces were detected again",)
+        if moved:
+            summary.notices += (f"{moved} frames are not as the sidecar describes them (cut or edited): "
+                                "their faces were detected again, less exactly",)  # fmt: skip
+        if misplaced:
+            summary.notices += (f"{misplaced} frames are not as they were sealed (cut, edited or coded too coarsely): "
+                                "the network restored them",)  # fmt: skip
+        if sealed is not None and sealed.version == 1:
+            summary.notices += ("the seal is of version 1: whether its originals belong to these frames was not checked",)
         if sealed is not None and sealed.truncated:
             summary.notices += ("the seal is cut off: the network restored the frames that are missing there",)
     return summary
@@ -215,7 +239,10 @@ _Timed = TypeVar("_Timed", bound=FrameRecord | SealedFrame)
 
 
 class _Matcher(Generic[_Timed]):
-    """Finds each frame's record by its time, counted from the first frame: frames may be missing on either side."""
+    """Finds each frame's record by its time, counted from the first frame: frames may be missing on either side.
+
+    Where the video's first frames are missing it finds wrong ones: what it finds has to be compared with the frame.
+    """
 
     def __init__(self, records: Iterator[_Timed]) -> None:
         self._records = records
@@ -249,6 +276,10 @@ class _SealedFrames(_Matcher[SealedFrame]):
     @property
     def truncated(self) -> bool:
         return self._reader.truncated
+
+    @property
+    def version(self) -> int:
+        return self._reader.version
 
     def _until_cut(self) -> Iterator[SealedFrame]:
         try:
@@ -344,6 +375,18 @@ def _header_in(source: Source, runtime: MfmRuntime) -> RecordHeader | None:
             "loaded; restore with the model that protected it"
         )
     return header
+
+
+def _places(faces: Sequence[FaceRecord], header: RecordHeader) -> list[tuple[int, int, int, int]]:
+    return [face_region(face, (header.height, header.width)) for face in faces]
+
+
+def _shows(record: FrameRecord, frame: VideoFrame, header: RecordHeader) -> bool:
+    """Whether a frame looks, around its faces, as the one that the record was written for."""
+    if record.fingerprint is None:
+        return True
+    image = frame.image[: header.height, : header.width]
+    return looks_like(image, record.fingerprint, without=_places(record.faces, header))
 
 
 def _fits(header: RecordHeader, source: Source) -> bool:

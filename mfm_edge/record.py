@@ -16,13 +16,15 @@ from typing import Any, TypeVar
 
 from mfm_edge.errors import ArgumentError, FactorError, MfmError, RecordError
 from mfm_edge.factors import SALT_BYTES, KeyDerivation
+from mfm_edge.fingerprint import MAX_BYTES
 from mfm_edge.types import FaceRecord, Treatment
 
 __all__ = ["FORMAT", "MAX_FACES", "MAX_LINE_BYTES", "VERSION", "FrameRecord", "RecordHeader", "RecordReader",
            "RecordWriter", "sidecar_of"]  # fmt: skip
 
 FORMAT = "mfm_edge.record"
-VERSION = 1
+VERSION = 2
+"""Version 1, which is still read, had no fingerprints."""
 MAX_FACES = 1024
 """Most faces in one frame that are written or read."""
 MAX_LINE_BYTES = 1 << 20
@@ -32,7 +34,7 @@ _Content = TypeVar("_Content", "RecordHeader", "FrameRecord")
 _MAX_SIDE = 1 << 16
 _MAX_COORDINATE = 1e7
 _HEADER_KEYS = {"format", "version", "salt", "key_derivation", "model_id", "width", "height", "frame_rate"}
-_FRAME_KEYS = {"index", "time", "faces", "incidents"}
+_FRAME_KEYS = {"index", "time", "faces", "incidents", "fingerprint"}
 _FACE_KEYS = {"matrix", "box", "score", "track", "treatment"}
 
 
@@ -78,12 +80,16 @@ class RecordHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameRecord:
-    """One protected frame. index: from 0, no gaps. time: s on the video's clock or None. incidents: see Protected."""
+    """One protected frame. index: from 0, no gaps. time: s on the video's clock or None. incidents: see Protected.
+
+    fingerprint: of the protected frame without its faces, see mfm_edge.fingerprint; None for none.
+    """
 
     index: int
     faces: tuple[FaceRecord, ...]
     time: float | None = None
     incidents: int = 0
+    fingerprint: bytes | None = None
 
 
 class RecordWriter:
@@ -241,8 +247,8 @@ def _header_to_json(header: RecordHeader) -> dict[str, Any]:
 def _header_from_json(content: Any) -> RecordHeader:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise RecordError(f"format: got something else, takes a sidecar whose first line says {FORMAT!r}")
-    if content.get("version") != VERSION:
-        raise RecordError(f"version: got {content.get('version')!r:.40}, takes {VERSION}, the one this mfm_edge reads")
+    if content.get("version") not in (1, VERSION):
+        raise RecordError(f"version: got {content.get('version')!r:.40}, takes 1 or {VERSION}, which this mfm_edge reads")
     _check_keys("header", content, _HEADER_KEYS)
     salt = _salt(content["salt"])
     model_id = content["model_id"]
@@ -274,10 +280,14 @@ def _frame_to_json(frame: FrameRecord) -> dict[str, Any]:
         }
         for face in frame.faces
     ]
-    return {"index": frame.index, "time": frame.time, "faces": faces, "incidents": frame.incidents}
+    shown = None if frame.fingerprint is None else frame.fingerprint.hex()
+    return {"index": frame.index, "time": frame.time, "faces": faces, "incidents": frame.incidents,
+            "fingerprint": shown}  # fmt: skip
 
 
 def _frame_from_json(content: Any) -> FrameRecord:
+    if isinstance(content, dict):
+        content = {"fingerprint": None, **content}  # version 1 had none
     _check_keys("frame", content, _FRAME_KEYS)
     faces = content["faces"]
     if not isinstance(faces, list) or len(faces) > MAX_FACES:
@@ -289,6 +299,7 @@ def _frame_from_json(content: Any) -> FrameRecord:
         time=None if time is None else _number("time", time, -1e9, 1e12),
         faces=tuple(_face_from_json(face) for face in faces),
         incidents=_integer("incidents", content["incidents"], 0, 1 << 53),
+        fingerprint=_fingerprint(content["fingerprint"]),
     )
 
 
@@ -331,6 +342,18 @@ def _salt(value: Any) -> bytes:
     if not shortest <= len(salt) <= longest:
         raise RecordError(f"salt: got {len(salt)} bytes, takes {takes}")
     return salt
+
+
+def _fingerprint(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    try:
+        shown = bytes.fromhex(value)
+    except (TypeError, ValueError):
+        shown = b""
+    if not 1 <= len(shown) <= MAX_BYTES:
+        raise RecordError(f"fingerprint: got {value!r:.40}, takes 1 to {MAX_BYTES} bytes in hexadecimal, or null")
+    return shown
 
 
 def _integer(name: str, value: Any, low: int, high: int) -> int:

@@ -4,10 +4,11 @@ A file is one line of JSON (public: format, version, a random nonce, the stream'
 kind, a length, a GCM tag of these two, and AES-256-GCM over the content. The key is the stream's sealing key expanded
 with the file's nonce. The chunk's number and kind are its GCM nonce, the hash of the first line is authenticated with
 every chunk: a chunk that was changed, moved, repeated, left out or taken from another file does not open, and a file
-without its last chunk was cut off. A length has a tag of its own, so that a changed one is not taken for a cut. The first
-chunk is empty and tells wrong factors from the rest. Here alone is a guess confirmed.
+without its last chunk was cut off. A length has a tag of its own, so that a changed one is not taken for a cut. The
+first chunk is empty and tells wrong factors from the rest. Here alone is a guess confirmed.
 
-Version 1, which is still read, had no tag of kind and length.
+Every region also holds a fingerprint of what protection showed there, so that originals are not put into a frame of
+another time. Version 1, which is still read, had no fingerprints and no tags of kind and length.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 from mfm_edge.align import frame_region
 from mfm_edge.errors import ArgumentError, FrameError, RecordError, SealError
 from mfm_edge.factors import expand_key
+from mfm_edge.fingerprint import fingerprint, looks_like
 from mfm_edge.image_size import coded_size
 from mfm_edge.record import MAX_FACES, RecordHeader
 from mfm_edge.types import FaceRecord, Protected, Treatment, check_frame
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 __all__ = ["FORMAT", "MAX_CHUNK_BYTES", "MAX_LINE_BYTES", "VERSION", "SealReader", "SealWriter", "SealedFrame",
-           "SealedRegion", "seal_of"]  # fmt: skip
+           "SealedRegion", "face_region", "seal_of"]  # fmt: skip
 
 FORMAT = "mfm_edge.seal"
 VERSION = 2
@@ -56,7 +58,8 @@ _HEAD = 1 << 16  # added to a kind: the nonce of the tag of a chunk's kind and l
 _KEY_CHECK, _FRAME, _END = range(3)
 _CHUNK = struct.Struct(">BI")
 _COUNTS = struct.Struct(">dH")  # time in s (NaN: none), regions
-_REGION = struct.Struct(">III")  # x, y, bytes of the coded picture
+_REGION = struct.Struct(">III")  # x, y, bytes of the coded picture; from version 2 on _FINGERPRINT and it follow
+_FINGERPRINT = struct.Struct(">B")  # bytes of the fingerprint
 
 
 def seal_of(video: Path) -> Path:
@@ -66,11 +69,15 @@ def seal_of(video: Path) -> Path:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SealedRegion:
-    """x, y: px of the top left pixel in the frame. pixels: (h, w, 3) uint8 BGR, the original."""
+    """x, y: px of the top left pixel in the frame. pixels: (h, w, 3) uint8 BGR, the original.
+
+    fingerprint: of what the protected frame shows there, see mfm_edge.fingerprint; None where version 1 kept none.
+    """
 
     x: int
     y: int
     pixels: NDArray[np.uint8]
+    fingerprint: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +87,21 @@ class SealedFrame:
     index: int
     time: float | None
     regions: tuple[SealedRegion, ...]
+
+    def belongs_to(self, frame: NDArray[np.uint8]) -> bool:
+        """Whether a protected (H, W, 3) uint8 BGR frame shows at every region what it showed when it was sealed.
+
+        What a codec changes is allowed for. True where nothing was kept to compare: by version 1, or without regions.
+        """
+        check_frame(frame)
+        for region in self.regions:
+            height, width = region.pixels.shape[:2]
+            place = frame[region.y : region.y + height, region.x : region.x + width]
+            if region.fingerprint is not None and not (
+                place.shape == region.pixels.shape and looks_like(place, region.fingerprint)
+            ):
+                return False
+        return True
 
     def restore(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A copy of a protected (H, W, 3) uint8 BGR frame with the originals put back; the rest stays as it is.
@@ -141,8 +163,9 @@ class SealWriter:
             done, coded = cv2.imencode(self._coding[0], original[y0:y1, x0:x1], self._coding[1])
             if not done:
                 raise SealError(f"seal {self.path}: a region of {x1 - x0}x{y1 - y0} px cannot be coded")
-            parts += [_REGION.pack(x0, y0, len(coded)), coded.tobytes()]
-        head = _COUNTS.pack(math.nan if time is None else time, len(parts) // 2)
+            shown = fingerprint(protected.frame[y0:y1, x0:x1])
+            parts.append(_REGION.pack(x0, y0, len(coded)) + _FINGERPRINT.pack(len(shown)) + shown + coded.tobytes())
+        head = _COUNTS.pack(math.nan if time is None else time, len(parts))
         self._write_chunk(_FRAME, b"".join([head, *parts]))
 
     def close(self) -> None:
@@ -186,6 +209,7 @@ class SealWriter:
 class SealReader:
     """Opens sealed originals frame by frame. A context manager and an iterator of SealedFrame.
 
+    version: of the file; 1 keeps nothing that ties a frame's originals to that frame.
     The file's header tells the salt, so that the key can be derived before: read_header.
     `truncated` turns True when the file was cut off or its writer killed: all frames before have been given out.
 
@@ -205,7 +229,7 @@ class SealReader:
             raise SealError(f"seal {self.path}: cannot be read ({error.strerror})") from None
         try:
             line = self._file.readline(MAX_LINE_BYTES)
-            self._version, nonce, self.header = _parse_line(self.path, line)
+            self.version, nonce, self.header = _parse_line(self.path, line)
             self._cipher, self._line_hash = _cipher(key, nonce), sha256(line).digest()
             self._read_chunk()
         except BaseException:
@@ -258,7 +282,7 @@ class SealReader:
         from cryptography.exceptions import InvalidTag
 
         number = next(self._number)
-        tag_bytes = 0 if self._version == 1 else _TAG_BYTES
+        tag_bytes = 0 if self.version == 1 else _TAG_BYTES
         head, tag = self._file.read(_CHUNK.size), self._file.read(tag_bytes)
         if len(head) < _CHUNK.size or len(tag) < tag_bytes:
             raise self._cut_off()
@@ -292,6 +316,11 @@ class SealReader:
         for _ in range(number):
             x, y, length = _REGION.unpack_from(content, position)
             position += _REGION.size
+            shown = None
+            if self.version > 1:
+                (shown_bytes,) = _FINGERPRINT.unpack_from(content, position)
+                shown = content[position + 1 : position + 1 + shown_bytes]
+                position += 1 + shown_bytes
             coded = content[position : position + length]
             position += length
             width, height = coded_size(coded)  # before decoding: a small file may stand for a huge picture
@@ -303,7 +332,7 @@ class SealReader:
                 pixels = None
             if pixels is None or pixels.shape != (height, width, 3):
                 raise ArgumentError("region: cannot be decoded")
-            regions.append(SealedRegion(x, y, pixels))
+            regions.append(SealedRegion(x, y, pixels, shown))
         if position != len(content):
             raise ArgumentError("frame: has another length than its regions")
         return SealedFrame(self._frames, None if math.isnan(time) else time, tuple(regions))
@@ -327,7 +356,7 @@ def _changed_regions(original: NDArray[np.uint8], protected: Protected) -> list[
         return [(0, 0, width, height)]
     if len(protected.faces) > MAX_FACES:
         return [(0, 0, width, height)]  # more regions than a reader takes
-    regions = [_face_region(face, (height, width)) for face in protected.faces]
+    regions = [face_region(face, (height, width)) for face in protected.faces]
     regions = [(x0, y0, x1, y1) for x0, y0, x1, y1 in regions if x0 < x1 and y0 < y1]
     changed = cv2.absdiff(original, protected.frame)
     for x0, y0, x1, y1 in regions:
@@ -338,7 +367,8 @@ def _changed_regions(original: NDArray[np.uint8], protected: Protected) -> list[
     return regions
 
 
-def _face_region(face: FaceRecord, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def face_region(face: FaceRecord, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 (exclusive) in px of what protecting a face may change in a frame of size (height, width)."""
     if face.treatment is Treatment.SURROGATE:
         return frame_region(face.matrix, size)
     height, width = size

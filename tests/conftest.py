@@ -124,7 +124,7 @@ class FakeStream:
         self.runtime.locked[self.salt] = self.factors
         if self.runtime.after_frame is not None:
             self.runtime.after_frame(self.runtime.count)
-        face = FaceRecord(matrix=[[1, 0, self.runtime.count], [0, 1, 0]], box=[0, 0, 9, 9], score=0.9, track=0)
+        face = FaceRecord(matrix=[[16, 0, self.runtime.count], [0, 16, 0]], box=[0, 0, 9, 9], score=0.9, track=0)
         return Protected(255 - frame, (face,))
 
     def restore(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord] | None = None) -> Restored:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,29 @@ def test_video_that_lost_frames_still_meets_its_records(protect: Callable[..., A
                 sink.write(frame.image, frame.time)
     assert restore(fake_runtime, fewer, sidecar).detected_again == 0
     assert fake_runtime.restored_from == [n for n in range(1, 21) if n not in (6, 7, 13)]
+
+
+def test_video_that_lost_its_first_frames_is_detected_again(protect: Callable[..., Any], fake_runtime: Any) -> None:
+    """Its times start at 0 again, as editors do: its records are for other frames."""
+    original, output, sidecar = protect(count=20)
+    cut = output.with_name("cut.mp4")
+    with open_source(output) as source, FileSink(cut, size=source.size) as sink:
+        for index, frame in enumerate(source):
+            if index >= 10:
+                sink.write(frame.image, frame.time - 10 / 25)
+    summary = restore(fake_runtime, cut, sidecar)
+    assert summary.detected_again == 10 and fake_runtime.restored_from == [None] * 10
+    assert "10 frames are not as the sidecar describes them" in summary.notices[0]
+
+
+def test_sidecar_of_version_1_goes_by_times_alone(protect: Callable[..., Any], fake_runtime: Any) -> None:
+    _, output, sidecar = protect(count=4)
+    head, *lines = sidecar.read_text().splitlines()
+    older = [{key: value for key, value in json.loads(line).items() if key != "fingerprint"} for line in lines]
+    written = [head.replace('"version":2', '"version":1'), *map(json.dumps, older)]
+    sidecar.write_text("".join(line + "\n" for line in written))
+    assert restore(fake_runtime, output, sidecar).notices == ()
+    assert fake_runtime.restored_from == [1, 2, 3, 4]
 
 
 def test_sidecar_that_lost_its_end(protect: Callable[..., Any], fake_runtime: Any) -> None:

@@ -43,7 +43,7 @@ def sidecar(tmp_path: Path) -> Path:
         tmp_path / "a.jsonl",
         [
             FrameRecord(index=0, time=0.0, faces=(face(), covered)),
-            FrameRecord(index=1, time=0.04, faces=(), incidents=2),
+            FrameRecord(index=1, time=0.04, faces=(), incidents=2, fingerprint=bytes(range(64))),
             FrameRecord(index=2, faces=(face(),)),
         ],
     )
@@ -96,7 +96,7 @@ def test_cut_in_the_middle_is_an_error(sidecar: Path) -> None:
     ("change", "words"),
     [
         ({"format": "other"}, "format: got something else"),
-        ({"version": 2}, "version: got 2, takes 1"),
+        ({"version": 3}, "version: got 3, takes 1 or 2"),
         ({"salt": "00"}, "salt: got 1 bytes"),
         ({"salt": 5}, "salt: got 5"),
         ({"salt": "zz"}, "salt: got 'zz'"),
@@ -133,6 +133,10 @@ def good_face() -> dict[str, Any]:
         ({"faces": {}}, "faces: got dict"),
         ({"faces": [good_face()] * (MAX_FACES + 1)}, f"faces: got {MAX_FACES + 1} faces"),
         ({"faces": [1]}, "face: got int"),
+        ({"fingerprint": "zz"}, "fingerprint: got 'zz'"),
+        ({"fingerprint": ""}, "fingerprint: got ''"),
+        ({"fingerprint": 5}, "fingerprint: got 5"),
+        ({"fingerprint": "00" * 65}, "takes 1 to 64 bytes"),
         ({"faces": [good_face() | {"name": "x"}]}, "face: got unknown 'name'"),
         ({"faces": [good_face() | {"matrix": [0, 0, 0, 0, 0, 0]}]}, "cannot be inverted"),
         ({"faces": [good_face() | {"matrix": [1, 0, 0]}]}, "matrix: got [1, 0, 0], takes 6 numbers"),

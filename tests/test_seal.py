@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from mfm_edge.errors import ArgumentError, FrameError, SealError
 from mfm_edge.factors import Factors, KeyDerivation
 from mfm_edge.guard import cover_face, cover_frame
-from mfm_edge.pipeline import anonymize_video, restore_video
-from mfm_edge.record import MAX_FACES, RecordHeader
+from mfm_edge.pipeline import Monitor, anonymize_video, restore_video
+from mfm_edge.record import MAX_FACES, RecordHeader, RecordReader
 from mfm_edge.seal import SealedFrame, SealReader, SealWriter, _chunk_nonce, _cipher
 from mfm_edge.types import Face, FaceRecord, Protected, Treatment
-from mfm_edge.video import open_source
+from mfm_edge.video import FileSink, open_source
 
 KEY = bytes(range(32))
 HEADER = RecordHeader(salt=b"8 bytes!", key_derivation=KeyDerivation(), model_id="m", width=160, height=120)
@@ -194,15 +194,26 @@ def test_a_changed_length_is_not_taken_for_a_cut(tmp_path: Path, length: int) ->
             opened(path)
 
 
-def first_version(path: Path) -> Path:
-    """The same seal as version 1 wrote it: chunks without a tag of their length."""
+def without_fingerprints(content: bytes) -> bytes:
+    kept, position = [content[:10]], 10
+    while position < len(content):
+        start = position + 13 + content[position + 12]
+        end = start + struct.unpack_from(">III", content, position)[2]
+        kept += [content[position : position + 12], content[start:end]]
+        position = end
+    return b"".join(kept)
+
+
+def first_version(path: Path, key: bytes = KEY) -> Path:
+    """The same seal as version 1 wrote it: no tags of lengths, no fingerprints."""
     head, parts = chunks(path)
     contents = []
-    cipher = _cipher(KEY, bytes.fromhex(json.loads(head)["nonce"]))
+    cipher = _cipher(key, bytes.fromhex(json.loads(head)["nonce"]))
     for number, part in enumerate(parts):
         contents.append((part[0], cipher.decrypt(_chunk_nonce(number, part[0]), part[MARGIN:], sha256(head).digest())))
     head = head.replace(b'"version":2', b'"version":1', 1)
     path.write_bytes(head)
+    contents = [(kind, without_fingerprints(content) if content else b"") for kind, content in contents]
     with path.open("ab") as file:
         for number, (kind, content) in enumerate(contents):
             sealed = cipher.encrypt(_chunk_nonce(number, kind), content, sha256(head).digest())
@@ -322,8 +333,6 @@ class Taps:
 def test_video_is_restored_bit_exact_from_a_harsh_codec(
     sealed_video: Any, fake_runtime: Any, with_sidecar: bool
 ) -> None:
-    from mfm_edge.pipeline import Monitor
-
     original, output, sidecar, sealed = sealed_video(count=6, size=(98, 66))
     taps = Taps()
     summary = run(restore_video, fake_runtime, output, output=None, sidecar=sidecar if with_sidecar else None,
@@ -349,6 +358,59 @@ def test_seal_that_was_tampered_with_stops_restoring(sealed_video: Any, fake_run
     sealed.write_bytes(content)
     with pytest.raises(SealError, match="changed, moved"):
         run(restore_video, fake_runtime, output, output=None, sidecar=sidecar, seal=sealed)
+
+
+@pytest.mark.parametrize("crf", [18, 23])
+def test_originals_are_never_put_into_frames_of_another_time(
+    sealed_video: Any, fake_runtime: Any, tmp_path: Path, crf: int
+) -> None:
+    """The first frames are cut off and the times start at 0 again, as editors do."""
+    original, output, sidecar, sealed = sealed_video(count=20)
+    cut = tmp_path / "cut.mp4"
+    with open_source(output) as source, FileSink(cut, size=source.size, crf=crf) as sink:
+        for index, frame in enumerate(source):
+            if index >= 10:
+                sink.write(frame.image, frame.time - 10 / 25)
+    for places, notices in ((sidecar, 2), (None, 1)):
+        taps = Taps()
+        monitor = Monitor(viewers=[taps])
+        summary = run(restore_video, fake_runtime, cut, output=None, sidecar=places, seal=sealed, monitor=monitor)
+        assert summary.detected_again == 10 and len(summary.notices) == notices
+        assert "10 frames are not as they were sealed" in summary.notices[-1]
+        for shown, right, wrong in zip(taps.shown, images(original)[10:], images(original), strict=False):
+            assert np.abs(shown.astype(int) - right).mean() < 10 < np.abs(shown.astype(int) - wrong).mean()
+
+
+@pytest.mark.parametrize("missing", [(5, 6, 12), (18, 19)])
+def test_frames_that_lost_others_keep_their_originals(
+    sealed_video: Any, fake_runtime: Any, tmp_path: Path, missing: tuple[int, ...]
+) -> None:
+    """Also after another codec."""
+    original, output, sidecar, sealed = sealed_video(count=20)
+    fewer, taps = tmp_path / "fewer.mp4", Taps()
+    with open_source(output) as source, FileSink(fewer, size=source.size, crf=23) as sink:
+        for index, frame in enumerate(source):
+            if index not in missing:
+                sink.write(frame.image, frame.time)
+    monitor = Monitor(viewers=[taps])
+    summary = run(restore_video, fake_runtime, fewer, output=None, sidecar=sidecar, seal=sealed, monitor=monitor)
+    assert summary.notices == () and fake_runtime.restored_from == []
+    kept = [image for index, image in enumerate(images(original)) if index not in missing]
+    for shown, right in zip(taps.shown, kept, strict=True):
+        np.testing.assert_array_equal(shown, right)
+
+
+def test_seal_of_version_1_restores_and_says_what_it_cannot_tell(sealed_video: Any, fake_runtime: Any) -> None:
+    original, output, sidecar, sealed = sealed_video(count=4)
+    with RecordReader(sidecar) as reader:
+        salt = reader.header.salt
+    first_version(sealed, sha256(FACTORS.canonical() + salt).digest())  # as FakeStream makes its key
+    taps = Taps()
+    monitor = Monitor(viewers=[taps])
+    summary = run(restore_video, fake_runtime, output, output=None, sidecar=sidecar, seal=sealed, monitor=monitor)
+    assert len(summary.notices) == 1 and "the seal is of version 1" in summary.notices[0]
+    for shown, right in zip(taps.shown, images(original), strict=True):
+        np.testing.assert_array_equal(shown, right)
 
 
 def test_another_streams_seal_is_refused_under_the_same_factors(sealed_video: Any, fake_runtime: Any) -> None:
