@@ -33,9 +33,7 @@ def fingerprint(image: NDArray[np.uint8], *, without: Sequence[tuple[int, int, i
     return bytes(np.asarray(cv2.resize(gray, cells, interpolation=cv2.INTER_AREA), np.uint8).tobytes())
 
 
-def looks_like(
-    image: NDArray[np.uint8], known: bytes, *, without: Sequence[tuple[int, int, int, int]] = ()
-) -> bool:
+def looks_like(image: NDArray[np.uint8], known: bytes, *, without: Sequence[tuple[int, int, int, int]] = ()) -> bool:
     """Whether `image` may be the picture of this fingerprint after a codec. A picture of another size is not."""
     own = np.frombuffer(fingerprint(image, without=without), np.uint8).astype(np.int16)
     other = np.frombuffer(known, np.uint8)

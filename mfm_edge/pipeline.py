@@ -229,7 +229,7 @@ def restore_video(
             summary.notices += (f"{misplaced} frames are not as they were sealed (cut, edited or coded too coarsely): "
                                 "the network restored them",)  # fmt: skip
         if sealed is not None and sealed.version == 1:
-            summary.notices += ("the seal is of version 1: whether its originals belong to these frames was not checked",)
+            summary.notices += ("the seal is of version 1: whether its originals belong to these frames is not known",)
         if sealed is not None and sealed.truncated:
             summary.notices += ("the seal is cut off: the network restored the frames that are missing there",)
     return summary

@@ -248,7 +248,7 @@ def _header_from_json(content: Any) -> RecordHeader:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise RecordError(f"format: got something else, takes a sidecar whose first line says {FORMAT!r}")
     if content.get("version") not in (1, VERSION):
-        raise RecordError(f"version: got {content.get('version')!r:.40}, takes 1 or {VERSION}, which this mfm_edge reads")
+        raise RecordError(f"version: got {content.get('version')!r:.40}, takes 1 or {VERSION}, those that are read")
     _check_keys("header", content, _HEADER_KEYS)
     salt = _salt(content["salt"])
     model_id = content["model_id"]

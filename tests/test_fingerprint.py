@@ -1,4 +1,4 @@
-"""Fingerprints on a real clip: a codec leaves them, another moment does not, and what is left out has no part in them."""
+"""Fingerprints on a real clip: a codec leaves them, another moment does not, what is left out has no part in them."""
 
 from __future__ import annotations
 

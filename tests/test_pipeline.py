@@ -94,7 +94,7 @@ def test_video_that_lost_frames_still_meets_its_records(protect: Callable[..., A
 
 def test_video_that_lost_its_first_frames_is_detected_again(protect: Callable[..., Any], fake_runtime: Any) -> None:
     """Its times start at 0 again, as editors do: its records are for other frames."""
-    original, output, sidecar = protect(count=20)
+    _, output, sidecar = protect(count=20)
     cut = output.with_name("cut.mp4")
     with open_source(output) as source, FileSink(cut, size=source.size) as sink:
         for index, frame in enumerate(source):
