@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAX_BYTES", "fingerprint", "looks_like"]
+__all__ = ["MAX_BYTES", "TOLERANCE", "difference", "fingerprint", "looks_like"]
 
 _GRID = 8
 MAX_BYTES = _GRID * _GRID
 """Longest fingerprint."""
 
 _CELL = 8  # px a cell has at least: the mean of fewer does not survive a codec
-_TOLERANCE = 12.0
+TOLERANCE = 12.0
 """Levels of 255. Parts of 32 to 128 px of real clips: H.264 at crf 28 changed at most 6, a fifth of a second most often
 more than 20. At crf 40 some pass the limit, and are then taken for another picture."""
 
@@ -35,13 +36,18 @@ def fingerprint(image: NDArray[np.uint8], *, without: Sequence[tuple[int, int, i
 
 def looks_like(image: NDArray[np.uint8], known: bytes, *, without: Sequence[tuple[int, int, int, int]] = ()) -> bool:
     """Whether `image` may be the picture of this fingerprint after a codec. A picture of another size is not."""
+    return difference(image, known, without=without) <= TOLERANCE
+
+
+def difference(image: NDArray[np.uint8], known: bytes, *, without: Sequence[tuple[int, int, int, int]] = ()) -> float:
+    """How far a picture is from a fingerprint in levels of 255, at the cells that differ most; inf for another size."""
     own = np.frombuffer(fingerprint(image, without=without), np.uint8).astype(np.int16)
     other = np.frombuffer(known, np.uint8)
     if own.shape != other.shape:
-        return False
+        return math.inf
     # The largest differences: what moves is small against what stands still.
     largest = np.sort(np.abs(own - other))[-max(1, own.size // 32) :]
-    return float(largest.mean()) <= _TOLERANCE
+    return float(largest.mean())
 
 
 def _cells(side: int) -> int:

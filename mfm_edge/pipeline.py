@@ -203,10 +203,11 @@ def restore_video(
             nonlocal moved, misplaced
             record = None if matcher is None else matcher.at(frame.time)
             original = None if sealed is None else sealed.at(frame.time)
+            following = None if sealed is None else sealed.following
             if record is not None and reader is not None and not _shows(record, frame, reader.header):
                 record = None
                 moved += 1
-            if original is not None and not original.belongs_to(frame.image):
+            if original is not None and not original.belongs_to(frame.image, following):
                 record = original = None
                 misplaced += 1
             if original is not None:
@@ -249,6 +250,11 @@ class _Matcher(Generic[_Timed]):
         self._next = next(records, None)
         self._first = None if self._next is None else self._next.time
         self._offset: float | None = None
+
+    @property
+    def following(self) -> _Timed | None:
+        """The record after the one found last."""
+        return self._next
 
     def at(self, seconds: float) -> _Timed | None:
         """The record of the frame shown at `seconds`, None where there is none."""

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from mfm_edge.align import frame_region
 from mfm_edge.errors import ArgumentError, FrameError, RecordError, SealError
 from mfm_edge.factors import expand_key
-from mfm_edge.fingerprint import fingerprint, looks_like
+from mfm_edge.fingerprint import TOLERANCE, difference, fingerprint
 from mfm_edge.image_size import coded_size
 from mfm_edge.record import MAX_FACES, RecordHeader
 from mfm_edge.types import FaceRecord, Protected, Treatment, check_frame
@@ -88,20 +88,28 @@ class SealedFrame:
     time: float | None
     regions: tuple[SealedRegion, ...]
 
-    def belongs_to(self, frame: NDArray[np.uint8]) -> bool:
+    def belongs_to(self, frame: NDArray[np.uint8], following: SealedFrame | None = None) -> bool:
         """Whether a protected (H, W, 3) uint8 BGR frame shows at every region what it showed when it was sealed.
 
-        What a codec changes is allowed for. True where nothing was kept to compare: by version 1, or without regions.
+        What a codec changes is allowed for. following: the next sealed frame; a frame that resembles that one clearly
+        more belongs to a later one. True where nothing was kept to compare: by version 1, or without regions.
         """
+        own = self.difference(frame)
+        later = math.inf if following is None or not following.regions else following.difference(frame)
+        return own <= TOLERANCE and later >= 0.75 * own - 1
+
+    def difference(self, frame: NDArray[np.uint8]) -> float:
+        """How far a frame is from what was sealed, in levels of 255 at the region that differs most."""
         check_frame(frame)
+        largest = 0.0
         for region in self.regions:
             height, width = region.pixels.shape[:2]
             place = frame[region.y : region.y + height, region.x : region.x + width]
-            if region.fingerprint is not None and not (
-                place.shape == region.pixels.shape and looks_like(place, region.fingerprint)
-            ):
-                return False
-        return True
+            if place.shape != region.pixels.shape:
+                return math.inf
+            if region.fingerprint is not None:
+                largest = max(largest, difference(place, region.fingerprint))
+        return largest
 
     def restore(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A copy of a protected (H, W, 3) uint8 BGR frame with the originals put back; the rest stays as it is.
