@@ -63,9 +63,10 @@ class OpenVinoEngine:
 
     def modify(self, crops: NDArray[np.uint8], key: StyleKey) -> NDArray[np.uint8]:
         """(N, 128, 128, 3) uint8 BGR -> the same shape; see Engine."""
-        return run_parts(self._run, crops, key)
+        return run_parts(self.run_part, crops, key)
 
-    def _run(self, part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+    def run_part(self, part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """One of the three graphs alone; see mfm_edge.engine.steps.RunPart."""
         found = self._parts[part]({name: np.ascontiguousarray(value) for name, value in inputs.items()})
         # Copies: the results live in OpenVINO's memory, which the next call writes over.
         return [np.array(output) for output in found.values()]

@@ -1,0 +1,102 @@
+"""The ways of running a model's three parts that export.verify holds against each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
+
+from mfm_edge.engine.folder import PARTS, read_model
+from mfm_edge.engine.onnx import OnnxEngine
+from mfm_edge.engine.openvino import OpenVinoEngine
+from mfm_edge.engine.steps import RunPart
+
+__all__ = ["Backend", "Precision", "onnx_reference", "onnx_runtime", "onnx_runtime_as_it_is", "openvino", "pytorch"]
+
+Precision = Literal["f32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """name: as the table shows it. precision: of its least exact step. run: see RunPart. slow: takes seconds a crop."""
+
+    name: str
+    precision: Precision
+    run: RunPart
+    slow: bool = False
+
+
+def pytorch(run: Path) -> tuple[Backend, int]:
+    """The averaged network of a training run, and after how many steps. Raises what load_run raises."""
+    import torch  # only here: the other backends are compared without it
+
+    from export.parts import example_inputs, split
+    from export.to_onnx import load_run
+
+    network, steps = load_run(run)
+    modules = split(network)
+
+    @torch.no_grad()
+    def run_part(part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+        outputs = modules[part](*(torch.tensor(inputs[name]) for name in example_inputs(part, 1)))
+        return [output.numpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
+
+    return Backend("torch", "f32", run_part), steps
+
+
+def onnx_reference(folder: Path) -> Backend:
+    """The interpreter in numpy that defines what ONNX's operators mean."""
+    graphs = {
+        part: ReferenceEvaluator(onnx.load_from_string(content), new_ops=[GatherElements])
+        for part, content in read_model(folder).parts.items()
+    }
+    return Backend("onnx.reference", "f32", _runner(graphs), slow=True)
+
+
+def onnx_runtime_as_it_is(folder: Path) -> Backend:
+    """ONNX Runtime without graph optimisations: it runs the file as written."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    parts = read_model(folder).parts
+    graphs = {
+        part: onnxruntime.InferenceSession(parts[part], options, providers=["CPUExecutionProvider"]) for part in PARTS
+    }
+    return Backend("ONNX Runtime, not optimised", "f32", _runner(graphs))
+
+
+def onnx_runtime(folder: Path) -> Backend:
+    """ONNX Runtime as the SDK uses it."""
+    return Backend("ONNX Runtime", "f32", OnnxEngine(folder).run_part)
+
+
+def openvino(folder: Path, precision: Precision) -> Backend:
+    """OpenVINO as the SDK uses it. Raises ModelError where it, or the precision, is missing."""
+    return Backend(f"OpenVINO {precision}", precision, OpenVinoEngine(folder, precision=precision).run_part)
+
+
+def _runner(graphs: dict[str, Any]) -> RunPart:
+    """For all graphs with a method run(None, inputs)."""
+
+    def run_part(part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+        outputs: list[NDArray[np.float32]] = graphs[part].run(
+            None, {name: np.ascontiguousarray(value) for name, value in inputs.items()}
+        )
+        return outputs
+
+    return run_part
+
+
+class GatherElements(OpRun):  # found by this name
+    """onnx's own cannot gather among more than 64 elements."""
+
+    op_domain = ""
+
+    def _run(self, data: NDArray[Any], indices: NDArray[np.int64], axis: int = 0) -> tuple[NDArray[Any]]:
+        return (np.take_along_axis(data, indices, axis),)
