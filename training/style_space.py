@@ -22,6 +22,8 @@ __all__ = ["COARSE_SCALE", "SPREAD_LIMIT", "StyleSpace", "border", "coarse_lumin
 
 COARSE_SCALE = 4.0  # a coarse wavelet coefficient against the luminance that it is a mean of
 SPREAD_LIMIT = 4.0
+# Made once: it takes thousands of small steps, each of which the export would trace.
+COARSE_ROWS = wavelet(WINDOW[2] // 2, 2)[: WINDOW[2] // BLOCK]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,5 @@ def border(cell: int = 1) -> tuple[int, int, int, int]:
 
 def coarse_luminance(x: torch.Tensor) -> torch.Tensor:
     """(N, 3, 128, 128) RGB in -1..1 -> (N, 1, 12, 12): smooth means of about the window's 8 px blocks, in -1..1."""
-    side = WINDOW[2]
-    rows = wavelet(side // 2, 2)[: side // BLOCK]
     grid = torch.nn.functional.avg_pool2d(luminance(tone(window(x))), 2)
-    return rows @ grid @ rows.T / COARSE_SCALE
+    return COARSE_ROWS @ grid @ COARSE_ROWS.T / COARSE_SCALE
