@@ -40,15 +40,15 @@ def pytorch(run: Path) -> tuple[Backend, int]:
     from export.parts import example_inputs, split
     from export.to_onnx import load_run
 
-    network, steps = load_run(run)
-    modules = split(network)
+    found = load_run(run)
+    modules = split(found.network)
 
     @torch.no_grad()
     def run_part(part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         outputs = modules[part](*(torch.tensor(inputs[name]) for name in example_inputs(part, 1)))
         return [output.numpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
-    return Backend("torch", "f32", run_part), steps
+    return Backend("torch", "f32", run_part), found.steps
 
 
 def onnx_reference(folder: Path) -> Backend:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,11 @@ import torch
 
 from export.parts import example_inputs, split
 from mfm_edge.engine.onnx import CARD, CARD_FORMAT, PARTS, SHIPPED_MODEL
+from mfm_edge.types import CROP_SIZE
 from training.networks import Modifier
 from training.style_space import StyleSpace
 
-__all__ = ["OPSET", "TOLERANCE", "export", "load_run", "main"]
+__all__ = ["OPSET", "TOLERANCE", "Run", "export", "load_run", "main"]
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -34,16 +38,26 @@ TERMS = (
 )
 
 
-def load_run(run: Path) -> tuple[Modifier, int]:
-    """The averaged network of a training run, and after how many steps."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The averaged network of a training run, after how many steps, and the sha256 of the checkpoint it came from."""
+
+    network: Modifier
+    steps: int
+    checkpoint_sha256: str
+
+
+def load_run(run: Path) -> Run:
+    """Read the folder that training writes."""
     phase1 = torch.load(run / "phase1.pt", weights_only=True)
     network = Modifier(StyleSpace.load(phase1))
-    checkpoint = torch.load(run / "checkpoint.pt", weights_only=False)
+    content = (run / "checkpoint.pt").read_bytes()  # once: training may replace the file at any time
+    checkpoint = torch.load(io.BytesIO(content), weights_only=False)
     network.load_state_dict(checkpoint["average"])
-    return network.eval(), int(checkpoint["steps"])
+    return Run(network.eval(), int(checkpoint["steps"]), hashlib.sha256(content).hexdigest())
 
 
-def export(network: Modifier, folder: Path, *, steps: int) -> dict[str, float]:
+def export(run: Run, folder: Path) -> dict[str, float]:
     """Write the parts and the card. Returns the largest difference between torch and ONNX Runtime by part.
 
     Raises RuntimeError when one exceeds TOLERANCE; the folder then has no card, so no runtime loads it.
@@ -51,7 +65,7 @@ def export(network: Modifier, folder: Path, *, steps: int) -> dict[str, float]:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD).unlink(missing_ok=True)
     differences = {}
-    for part, module in split(network).items():
+    for part, module in split(run.network).items():
         path = folder / f"{part}.onnx"
         inputs = example_inputs(part, 2)
         batch = torch.export.Dim("batch")
@@ -70,7 +84,7 @@ def export(network: Modifier, folder: Path, *, steps: int) -> dict[str, float]:
         for node in proto.graph.node:  # the exporter's stack traces name the machine it ran on
             del node.metadata_props[:]
             node.doc_string = ""
-        onnx.helper.set_model_props(proto, {"part": part, "steps": str(steps), "crop_size": "128"})
+        onnx.helper.set_model_props(proto, _origin(run) | {"part": part})
         onnx.checker.check_model(proto)
         path.write_bytes(proto.SerializeToString())
         differences[part] = _difference(module, part, path)
@@ -81,7 +95,8 @@ def export(network: Modifier, folder: Path, *, steps: int) -> dict[str, float]:
         "name": "mfm",
         "sha256": {part: hashlib.sha256((folder / f"{part}.onnx").read_bytes()).hexdigest() for part in PARTS},
         "opset": OPSET,
-        "steps": steps,
+        "steps": run.steps,
+        "checkpoint_sha256": run.checkpoint_sha256,
         "history": HISTORY,
         "versions": {"torch": torch.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
         "torch_against_onnxruntime": {part: float(f"{value:.2g}") for part, value in differences.items()},
@@ -89,6 +104,18 @@ def export(network: Modifier, folder: Path, *, steps: int) -> dict[str, float]:
     }
     (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
     return differences
+
+
+def _origin(run: Run) -> dict[str, str]:
+    """What every file says about itself, in its metadata."""
+    return {
+        "mfm_edge": version("mfm-edge"),
+        "torch": torch.__version__,
+        "opset": str(OPSET),
+        "crop_size": str(CROP_SIZE),
+        "steps": str(run.steps),
+        "checkpoint_sha256": run.checkpoint_sha256,
+    }
 
 
 @torch.no_grad()
@@ -109,8 +136,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of a training run")
     parser.add_argument("--out", type=Path, default=SHIPPED_MODEL, help="folder to write (default: the shipped model)")
     args = parser.parse_args(argv)
-    network, steps = load_run(args.run)
-    for part, difference in export(network, args.out, steps=steps).items():
+    for part, difference in export(load_run(args.run), args.out).items():
         print(f"{part}: torch and ONNX Runtime agree to {difference:.2g}")
     print(args.out)
 

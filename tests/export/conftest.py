@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("onnx", reason="needs the extra: export")
-torch = pytest.importorskip("torch", reason="needs the extra: export")
-
-from export.to_onnx import export, load_run  # noqa: E402
-from training.data import FaceSet  # noqa: E402
-from training.fit_style_space import fit_style_space  # noqa: E402
-from training.networks import Modifier  # noqa: E402
-from training.style_space import StyleSpace  # noqa: E402
+if TYPE_CHECKING:  # the tests that need torch skip themselves where it is missing
+    from training.networks import Modifier
+    from training.style_space import StyleSpace
 
 STEPS = 7
 
@@ -33,6 +29,9 @@ class Exported:
 
 def random_space() -> StyleSpace:
     """Fitted on random pictures, few of them: only the shapes matter here."""
+    from training.data import FaceSet
+    from training.fit_style_space import fit_style_space
+
     rng = np.random.default_rng(0)
     crops = [cv2.resize(c, (128, 128), interpolation=cv2.INTER_CUBIC) for c in rng.normal(128, 60, (80, 16, 16, 3))]
     return fit_style_space(
@@ -47,6 +46,11 @@ def random_space() -> StyleSpace:
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    import torch
+
+    from export.to_onnx import export, load_run
+    from training.networks import Modifier
+
     run, model = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
     space = random_space()
@@ -56,5 +60,5 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
             head.weight.normal_(0, 0.05)
     torch.save(space.tensors(), run / "phase1.pt")
     torch.save({"average": network.state_dict(), "steps": STEPS}, run / "checkpoint.pt")
-    network, steps = load_run(run)
-    return Exported(run, network, model, export(network, model, steps=steps))
+    found = load_run(run)
+    return Exported(run, found.network, model, export(found, model))

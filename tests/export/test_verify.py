@@ -8,16 +8,19 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
-from onnx.reference import ReferenceEvaluator
 
-from export import backends
-from export.verify import FACTORS, TOLERANCES, Check, demo_crops, main, verify
-from mfm_edge.engine.folder import CARD, PARTS, SHIPPED_MODEL
-from mfm_edge.factors import derive_secret
-from mfm_edge.style import expand
+onnx = pytest.importorskip("onnx", reason="needs the extra: export")
+pytest.importorskip("torch", reason="needs the extra: export")
+
+from onnx import numpy_helper  # noqa: E402
+from onnx.reference import ReferenceEvaluator  # noqa: E402
+
+from export import backends  # noqa: E402
+from export.verify import FACTORS, TOLERANCES, Check, demo_crops, main, verify  # noqa: E402
+from mfm_edge.engine.folder import CARD, PARTS, SHIPPED_MODEL  # noqa: E402
+from mfm_edge.factors import derive_secret  # noqa: E402
+from mfm_edge.style import expand  # noqa: E402
 
 
 @pytest.fixture(scope="module")
