@@ -32,21 +32,14 @@ class Selection(Protocol):
         """The tracks end here and their numbers may come again for other people."""
 
 
-class LargestFace:
-    """Anonymises the largest face alone. Smaller ones stay visible.
-
-    Faces with at least 80 % of the largest one's side count as largest, too. A track that was the largest once stays
-    anonymised until it ends.
-    """
+class _Tracks:
+    """Remembers the tracks that were chosen once: they stay anonymised until they end."""
 
     def __init__(self) -> None:
         self._chosen: set[int] = set()
 
-    def choose(self, faces: Sequence[TrackedFace], frame: NDArray[np.uint8]) -> tuple[TrackedFace, ...]:
-        """See Selection."""
-        sides = [float((face.face.box[2:] - face.face.box[:2]).max()) for face in faces]
-        enough = _ABOUT_AS_LARGE * max(sides, default=0.0)
-        now = {face.track for face, side in zip(faces, sides, strict=True) if side >= enough}
+    def keep(self, now: set[int], faces: Sequence[TrackedFace]) -> tuple[TrackedFace, ...]:
+        """Of a frame's faces those whose tracks are chosen now or were before."""
         self._chosen = (self._chosen | now) & {face.track for face in faces}
         return tuple(face for face in faces if face.track in self._chosen)
 
@@ -55,7 +48,21 @@ class LargestFace:
         self._chosen = set()
 
 
-class Region:
+class LargestFace(_Tracks):
+    """Anonymises the largest face alone. Smaller ones stay visible.
+
+    Faces with at least 80 % of the largest one's side count as largest, too. A track that was the largest once stays
+    anonymised until it ends.
+    """
+
+    def choose(self, faces: Sequence[TrackedFace], frame: NDArray[np.uint8]) -> tuple[TrackedFace, ...]:
+        """See Selection."""
+        sides = [float((face.face.box[2:] - face.face.box[:2]).max()) for face in faces]
+        enough = _ABOUT_AS_LARGE * max(sides, default=0.0)
+        return self.keep({face.track for face, side in zip(faces, sides, strict=True) if side >= enough}, faces)
+
+
+class Region(_Tracks):
     """Anonymises the faces in a part of the frame. Faces outside stay visible.
 
     x, y, width, height: the part, in frame px; x and y from 0, width and height from 1. A face is in it when its box
@@ -65,12 +72,12 @@ class Region:
     """
 
     def __init__(self, x: int, y: int, width: int, height: int) -> None:
+        super().__init__()
         for name, value, least in (("x", x, 0), ("y", y, 0), ("width", width, 1), ("height", height, 1)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ArgumentError(f"region: got {name} {value!r}, takes x,y,width,height in px, whole numbers")
         self._low = np.array([x, y], np.float64)
         self._high = np.array([x + width, y + height], np.float64)
-        self._chosen: set[int] = set()
 
     def check(self, size: tuple[int, int]) -> None:
         """Raises ArgumentError when the region lies outside of frames of a size (width, height), px."""
@@ -80,13 +87,7 @@ class Region:
 
     def choose(self, faces: Sequence[TrackedFace], frame: NDArray[np.uint8]) -> tuple[TrackedFace, ...]:
         """See Selection."""
-        now = {face.track for face in faces if self._touches(face)}
-        self._chosen = (self._chosen | now) & {face.track for face in faces}
-        return tuple(face for face in faces if face.track in self._chosen)
-
-    def forget(self) -> None:
-        """See Selection."""
-        self._chosen = set()
+        return self.keep({face.track for face in faces if self._touches(face)}, faces)
 
     def _touches(self, tracked: TrackedFace) -> bool:
         low, high = tracked.face.box[:2], tracked.face.box[2:]
