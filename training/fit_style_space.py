@@ -64,8 +64,8 @@ def fit_style_space(faces: FaceSet) -> StyleSpace:
     rest = np.zeros((len(mask), int(inside.sum()) - readings.shape[1]))
     rest[inside] = np.linalg.svd(readings)[0][:, readings.shape[1] :]
     exact = (part.astype(np.float32) for part in (analysis, synthesis, rest))
-    none = [np.zeros((0, 0), np.float16)] * 3, [np.zeros(0, np.float32)] * 3
-    return fit_axes(StyleSpace(*exact, *none[0], *none[1]), faces)
+    no_axes, no_spreads = [np.zeros((0, 0), np.float16)] * 3, [np.zeros(0, np.float32)] * 3
+    return fit_axes(StyleSpace(*exact, *no_axes, *no_spreads), faces)
 
 
 def _inside() -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mfm_edge.style import PLANE, STYLE_SIZE, signature_cells
+from mfm_edge.style import PLANE, STYLE_SIZE
 from training.bands import GRAIN, Bands
 from training.finish import Finish
 from training.style_encoder import StyleEncoder, StyleReader
@@ -104,8 +104,6 @@ class Decoder(nn.Module):
             self.refine[-1].weight.zero_()
             self.refine[-1].bias.zero_()
         self.finish = Finish(bands, LATENT_CHANNELS)
-        outside = torch.zeros(STYLE_SIZE).index_fill(0, torch.from_numpy(signature_cells()), 1.0)
-        self.register_buffer("outside", outside, persistent=False)
 
     def think(self, latent: Tensor, code: Tensor) -> Tensor:
         """Summed latent (N,256,32,32) and style code (N,1024) -> features of the face to draw (N,256,24,24)."""
@@ -184,7 +182,7 @@ class Decoder(nn.Module):
         found = bands.trust([shuffle(portion, left) for portion, left in enumerate(left_first)])
         trust = torch.where(surrogate, 1.0, found)
         # With a wrong key comes out what every other key makes: a surrogate, so its signature stays as it came in.
-        kept = (1 - trust) * self.outside * (code_from - code_to)
+        kept = (1 - trust) * (1 - self.reader.inside) * (code_from - code_to)
         h_to = self.think(repeat_add(latent_to, kept), code_to + kept)
         drawn_coarse = torch.cat([first_from[0], self.expected(h_to, known_to)[0]])
         coarse = exchange(0, drawn_coarse)
