@@ -18,7 +18,7 @@ from mfm_edge.detect import Detector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys, derive_secret
-from mfm_edge.guard import cover_face, cover_frame, trusts
+from mfm_edge.guard import SteadyTrust, cover_face, cover_frame, trusts
 from mfm_edge.paste import paste
 from mfm_edge.selection import Selection
 from mfm_edge.style import StyleKey, expand
@@ -68,7 +68,9 @@ class MfmRuntime:
         network are pixelated beyond recognition. Raises FrameError, FactorError.
         """
         check_frame(frame)
-        return self._protect(frame, self._detector.detect(frame), self._key_for(factors))
+        faces = self._detector.detect(frame)
+        trusted = [trusts(face) for face in faces]
+        return self._protect(frame, faces, self._key_for(factors), trusted, [None] * len(faces))
 
     def restore(
         self, frame: NDArray[np.uint8], factors: Factors, faces: Sequence[FaceRecord] | None = None
@@ -103,16 +105,19 @@ class MfmRuntime:
         return self._key(_checked(factors), IMAGE_SALT, DEFAULT_KEY_DERIVATION)
 
     def _protect(
-        self, frame: NDArray[np.uint8], faces: Sequence[Face], key: StyleKey, tracks: Sequence[int | None] | None = None
+        self,
+        frame: NDArray[np.uint8],
+        faces: Sequence[Face],
+        key: StyleKey,
+        trusted: Sequence[bool],
+        tracks: Sequence[int | None],
     ) -> Protected:
         out = np.ascontiguousarray(frame).copy()
-        names = [None] * len(faces) if tracks is None else tracks
-        trusted = [trusts(face) for face in faces]
         aligned = [align(frame, face) if ok else None for face, ok in zip(faces, trusted, strict=True)]
         crops = [a.crop for a in aligned if a is not None]
         surrogates = iter(self._modify(crops, key))
         records = []
-        for face, cut, track in zip(faces, aligned, names, strict=True):
+        for face, cut, track in zip(faces, aligned, tracks, strict=True):
             if cut is None:
                 cover_face(out, face)
                 matrix, treatment = _box_matrix(face), Treatment.COVERED
@@ -170,6 +175,7 @@ class MfmStream:
         self._sealing_key: bytes | None = sealing_key
         self._key: StyleKey | None = key
         self._tracker = Tracker()
+        self._trust = SteadyTrust()
         self._selection = selection
         self._changing = Lock()
 
@@ -182,12 +188,12 @@ class MfmStream:
             tracked = self._tracker.update(self._runtime._detector.detect(frame), frame)
             chosen = tracked if self._selection is None else self._selection.choose(tracked, frame)
             faces, tracks = [t.face for t in chosen], [t.track for t in chosen]
-            protected = self._runtime._protect(frame, faces, key, tracks)
+            protected = self._runtime._protect(frame, faces, key, self._trust(chosen), tracks)
             return replace(protected, visible=len(tracked) - len(chosen))
         except Exception as error:
             if isinstance(error, (FactorError, KeyboardInterrupt)):
                 raise
-            self._tracker = Tracker()
+            self._tracker, self._trust = Tracker(), SteadyTrust()
             if self._selection is not None:
                 self._selection.forget()  # the tracks it knew are gone, their numbers come again
             return Protected(frame=cover_frame(frame), faces=(), incidents=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,9 +11,16 @@ from numpy.typing import NDArray
 
 from mfm_edge.detect.boxes import overlaps
 from mfm_edge.errors import ArgumentError
+from mfm_edge.motion import Motion
 from mfm_edge.types import Face, check_frame
 
-__all__ = ["OneEuro", "TrackedFace", "Tracker"]
+__all__ = ["ON_GUESSED_MOTION", "ON_MEASURED_MOTION", "OneEuro", "Smoothing", "TrackedFace", "Tracker"]
+
+_DISAGREEING = 0.15
+"""Part of a face's size by which motion and detector may differ; beyond, something else moved before the face."""
+_OTHER_SCENE = 0.45
+"""Least correlation of two frames' thumbnails in one scene. In the real clips cuts have at most 0.26, shaken heads that
+fill the frame at least 0.64."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,48 +37,62 @@ class TrackedFace:
     missed: int = 0
 
 
-class OneEuro:
-    """The One-Euro filter on points: steady at rest, without lag in motion.
+@dataclass(frozen=True, slots=True)
+class Smoothing:
+    """Parameters of the One-Euro filter, in cycles per frame.
 
-    unit: px that count as 1, so that the same parameters fit faces of any size. min_cutoff: cutoff frequency at rest,
-    per frame. beta: what it gains for a speed of one unit per frame. Each point has its own speed and cutoff.
+    min_cutoff: cutoff frequency at rest. beta: what it gains for a speed of one unit per frame. speed_cutoff: of the
+    low-pass that the speed itself goes through.
     """
 
-    def __init__(self, points: NDArray[np.float64], *, min_cutoff: float, beta: float) -> None:
+    min_cutoff: float
+    beta: float
+    speed_cutoff: float
+
+
+ON_MEASURED_MOTION = Smoothing(min_cutoff=0.01, beta=2.0, speed_cutoff=0.02)
+"""Where the pictures tell how a face moved, the detector only has to correct slow errors: its own noise stays out."""
+ON_GUESSED_MOTION = Smoothing(min_cutoff=0.1, beta=6.0, speed_cutoff=1.0)
+"""Where they do not, a face may have turned or stopped: quick to follow."""
+
+
+class OneEuro:
+    """The One-Euro filter on points (N, 2), px: steady at rest, without lag in motion. Each point has its own speed."""
+
+    def __init__(self, points: NDArray[np.float64]) -> None:
         self.points = points
         self._speed = np.zeros_like(points)
-        self._min_cutoff, self._beta = min_cutoff, beta
 
-    def __call__(self, points: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
-        """The filtered points (N, 2) after new ones (N, 2), both in px."""
+    def __call__(self, points: NDArray[np.float64], unit: float, smoothing: Smoothing) -> NDArray[np.float64]:
+        """The filtered points after new ones. unit: px that count as 1, so that the same parameters fit any size."""
         step = (points - self.points) / unit
-        self._speed += _gain(1.0) * (step - self._speed)
-        cutoff = self._min_cutoff + self._beta * np.linalg.norm(self._speed, axis=1, keepdims=True)
+        self._speed += _gain(smoothing.speed_cutoff) * (step - self._speed)
+        cutoff = smoothing.min_cutoff + smoothing.beta * np.linalg.norm(self._speed, axis=1, keepdims=True)
         self.points = self.points + _gain(cutoff) * (points - self.points)
         return self.points
 
 
 class Tracker:
-    """Follows faces from frame to frame.
+    """Follows faces from frame to frame, by what the detector finds and by how the picture under them moves.
 
-    hold: for how many frames at most a face that the detector no longer reports is predicted (constant velocity,
-    slowing down) and returned; 0 for none. Never for more frames than it was seen in, so that a false alarm passes
-    quickly. min_cutoff, beta: of the One-Euro filter on landmarks and box corners, in face sizes.
+    hold: for how many frames at most a face that the detector no longer reports is carried on (as the picture moves,
+    else with constant velocity, slowing down) and returned; 0 for none. Never for more frames than it was seen in, so
+    that a false alarm passes quickly.
     cut: a frame that differs from the one before by more than this, mean absolute grey level 0..255, and resembles it
     little is another scene: every track ends there.
 
     Raises ArgumentError for a bad option.
     """
 
-    def __init__(self, *, hold: int = 8, min_cutoff: float = 0.1, beta: float = 6.0, cut: float = 30.0) -> None:
+    def __init__(self, *, hold: int = 8, cut: float = 12.0) -> None:
         if isinstance(hold, bool) or not isinstance(hold, int) or hold < 0:
             raise ArgumentError(f"hold: got {hold!r}, takes a whole number of frames from 0")
-        for name, value in (("min_cutoff", min_cutoff), ("beta", beta), ("cut", cut)):
-            if not isinstance(value, (int, float)) or not value > 0:
-                raise ArgumentError(f"{name}: got {value!r}, takes a number above 0")
-        self._hold, self._min_cutoff, self._beta, self._cut = hold, min_cutoff, beta, cut
+        if not isinstance(cut, (int, float)) or not cut > 0:
+            raise ArgumentError(f"cut: got {cut!r}, takes a number above 0")
+        self._hold, self._cut = hold, cut
         self._tracks: list[_Track] = []
         self._next = 0
+        self._motion = Motion()
         self._thumbnail: NDArray[np.float32] | None = None
 
     def update(self, faces: Sequence[Face], frame: NDArray[np.uint8]) -> tuple[TrackedFace, ...]:
@@ -80,17 +101,18 @@ class Tracker:
         faces: what the detector found in frame, (H, W, 3) uint8 BGR. Every detected face is returned, in its order.
         Raises FrameError for another frame.
         """
-        frame = check_frame(frame)
-        if self._is_cut(frame):
+        grey = self._motion.look(check_frame(frame))
+        if self._is_cut(grey):
             self._tracks = []
         for track in self._tracks:
             track.predict()
         assigned = _assign(self._tracks, faces)
+        self._follow({track: faces[face] for face, track in assigned.items()})
         seen: list[_Track] = []
         for index, face in enumerate(faces):
             track_index = assigned.get(index)
             if track_index is None:
-                track = _Track(face, self._next, OneEuro(_points(face), min_cutoff=self._min_cutoff, beta=self._beta))
+                track = _Track(face, self._next)
                 self._next += 1
             else:
                 track = self._tracks[track_index]
@@ -106,47 +128,76 @@ class Tracker:
         self._tracks = seen + held
         return tuple(TrackedFace(track.face, track.number, track.missed) for track in self._tracks)
 
-    def _is_cut(self, frame: NDArray[np.uint8]) -> bool:
-        height, width = frame.shape[:2]
-        # Every n-th pixel first: a thumbnail of 4K frames then costs next to nothing.
-        sparse = np.ascontiguousarray(frame[:: max(1, height // 128), :: max(1, width // 128)])
-        grey = cv2.cvtColor(cv2.resize(sparse, (32, 32), interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY)
-        before, now = self._thumbnail, grey.astype(np.float32)
+    def _follow(self, detected: Mapping[int, Face]) -> None:
+        """Replaces predictions by what the pictures show; detected: by track, where the detector found it."""
+        shifts = [track.shift_to(detected.get(index)) for index, track in enumerate(self._tracks)]
+        moves = self._motion.of([track.before for track in self._tracks], shifts)
+        for track, move in zip(self._tracks, moves, strict=True):
+            track.follow(move)
+
+    def _is_cut(self, grey: NDArray[np.uint8]) -> bool:
+        before, now = self._thumbnail, cv2.resize(grey, (32, 32), interpolation=cv2.INTER_AREA).astype(np.float32)
         self._thumbnail = now
         if before is None or float(abs(now - before).mean()) <= self._cut:
             return False
         a, b = now - now.mean(), before - before.mean()
         likeness = float((a * b).sum() / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-6))
-        return likeness < 0.5  # a light switched on changes every level, not the picture
+        return likeness < _OTHER_SCENE  # a light switched on changes every level, not the picture
 
 
 class _Track:
     """One face that is followed. Points are its landmarks and its box's two corners, (7, 2)."""
 
-    def __init__(self, face: Face, number: int, smooth: OneEuro) -> None:
+    def __init__(self, face: Face, number: int) -> None:
         self.face = face
         self.number = number
         self.missed = 0
         self.seen = 1
-        self._smooth = smooth
+        points = _points(face)
+        self._smooth = OneEuro(points)
+        self._before = points
+        self._measured = False
         self._velocity = np.zeros(2)
-        self._centre = _points(face).mean(0)
+        self._centre = points.mean(0)
+
+    @property
+    def before(self) -> NDArray[np.float64]:
+        """(4,): its box in the frame before."""
+        return self._before[5:].reshape(4)
+
+    def shift_to(self, face: Face | None) -> NDArray[np.float64]:
+        """(2,) px: how far it went since the frame before, to `face` or else to where it is predicted."""
+        now = self._smooth.points if face is None else _points(face)
+        return np.asarray(now.mean(0) - self._before.mean(0))
 
     def predict(self) -> None:
-        """One frame onward without looking; `see` corrects it."""
+        """One frame onward without looking; `follow` and `see` correct it."""
         self.missed += 1
+        self._before = self._smooth.points
+        self._measured = False
         self._velocity *= 0.9  # heads stop
-        self._move(self._smooth.points + self._velocity, self.face.score * 0.95)
+        self._move(self._before + self._velocity, self.face.score * 0.95)
+
+    def follow(self, move: NDArray[np.float64] | None) -> None:
+        """The picture shows how it moved, (2, 3), or does not (None)."""
+        if move is None:
+            return
+        self._measured = True
+        self._move(self._before @ move[:, :2].T + move[:, 2], self.face.score)
+        if self.missed > 1:
+            self._velocity += 0.3 * (self._smooth.points.mean(0) - self._before.mean(0) - self._velocity)
 
     def see(self, face: Face) -> None:
         """The detector found it. Filters start from the prediction, so that steady motion causes no lag."""
-        points = _points(face)
+        points, unit = _points(face), _size(face)
         moved = (points.mean(0) - self._centre) / self.missed
         self._velocity += 0.3 * (moved - self._velocity)
         self._centre = points.mean(0)
         self.missed = 0
         self.seen += 1
-        self._move(self._smooth(points, _size(face)), face.score)
+        off = float(np.linalg.norm(points.mean(0) - self._smooth.points.mean(0))) / unit
+        sure = self._measured and off < _DISAGREEING
+        self._move(self._smooth(points, unit, ON_MEASURED_MOTION if sure else ON_GUESSED_MOTION), face.score)
 
     def _move(self, points: NDArray[np.float64], score: float) -> None:
         self._smooth.points = points

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mfm_edge.align import TEMPLATE
 from mfm_edge.errors import FrameError
-from mfm_edge.guard import BLOCKS, cover_face, cover_frame, trusts
+from mfm_edge.guard import BLOCKS, SteadyTrust, cover_face, cover_frame, trusts
+from mfm_edge.track import TrackedFace
 from mfm_edge.types import Face
 
 
@@ -70,6 +71,30 @@ def test_trusts_only_what_the_network_can_work_on() -> None:
     assert not trusts(Face(box=np.array([0, 0, 128, 128]), landmarks=scrambled, score=1.0))
     # A face on its head is a face: the transform turns it.
     assert trusts(Face(box=np.array([0, 0, 128, 128]), landmarks=128 - TEMPLATE, score=1.0))
+
+
+def turned(yaw: float) -> Face:
+    """A head turned by so many degrees: eyes and mouth narrow, the nose stands out to one side. px"""
+    angle = np.deg2rad(yaw)
+    depth = np.array([0, 0, 22, 4, 4])  # px before the plane of the eyes
+    x = (TEMPLATE[:, 0] - 64) * np.cos(angle) + depth * np.sin(angle)
+    return Face(box=np.array([0, 0, 128, 128]), landmarks=np.stack([x + 64, TEMPLATE[:, 1]], axis=1), score=0.9)
+
+
+def test_profiles_are_not_trusted() -> None:
+    assert all(trusts(turned(yaw)) for yaw in (-40, -20, 0, 20, 40))
+    assert not any(trusts(turned(yaw)) for yaw in (-85, -75, 75, 85))
+
+
+def test_a_track_that_was_covered_stays_so_for_ten_frames() -> None:
+    trust, good, bad = SteadyTrust(), face_at(10, 10), face_at(10, 10, score=0.1)
+    assert trust([TrackedFace(good, 1), TrackedFace(bad, 2)]) == [True, False]
+    shown = [trust([TrackedFace(good, 1), TrackedFace(good, 2)]) for _ in range(12)]
+    assert shown == [[True, False]] * 9 + [[True, True]] * 3
+    assert trust([TrackedFace(bad, 1), TrackedFace(good, 2)]) == [False, True]  # a cover comes at once
+    assert [trust([TrackedFace(face, 1)])[0] for face in [good] * 9 + [bad] + [good] * 9] == [False] * 19
+    trust([])
+    assert trust([TrackedFace(good, 3)]) == [True]
 
 
 def test_bad_frames_are_refused() -> None:
