@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,24 +14,39 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from export.fuse import fuse
 from mfm_edge.engine.folder import PARTS, read_model
+from mfm_edge.engine.fused import RunWhole
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.engine.openvino import OpenVinoEngine
 from mfm_edge.engine.steps import RunPart
 
-__all__ = ["Backend", "Precision", "onnx_reference", "onnx_runtime", "onnx_runtime_as_it_is", "openvino", "pytorch"]
+__all__ = [
+    "Backend",
+    "Precision",
+    "from_parts",
+    "one_graph",
+    "onnx_reference",
+    "onnx_runtime",
+    "onnx_runtime_as_it_is",
+    "openvino",
+    "pytorch",
+]
 
 Precision = Literal["f32", "bf16"]
+_CPU = ["CPUExecutionProvider"]
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """name: as the table shows it. precision: of its least exact step. run: see RunPart. slow: takes seconds a crop."""
+    """name: as the table shows it. precision: of its least exact step. run: see RunPart. slow: takes seconds a crop.
+    whole: runs all parts at once, so they cannot be compared one by one."""
 
     name: str
     precision: Precision
     run: RunPart
     slow: bool = False
+    whole: bool = False
 
 
 def pytorch(run: Path) -> tuple[Backend, int]:
@@ -64,16 +80,28 @@ def onnx_runtime_as_it_is(folder: Path) -> Backend:
     """ONNX Runtime without graph optimisations: it runs the file as written."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    parts = read_model(folder).parts
-    graphs = {
-        part: onnxruntime.InferenceSession(parts[part], options, providers=["CPUExecutionProvider"]) for part in PARTS
-    }
-    return Backend("ONNX Runtime, not optimised", "f32", _runner(graphs))
+    return Backend("ONNX Runtime, not optimised", "f32", from_parts(read_model(folder).parts, options))
 
 
 def onnx_runtime(folder: Path) -> Backend:
     """ONNX Runtime as the SDK uses it."""
     return Backend("ONNX Runtime", "f32", OnnxEngine(folder).run_part)
+
+
+def one_graph(folder: Path) -> Backend:
+    """The graph of export.fuse in ONNX Runtime, which takes mfm.RepeatAdd apart."""
+    session = onnxruntime.InferenceSession(fuse(read_model(folder)).SerializeToString(), providers=_CPU)
+
+    def run_graph(inputs: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+        (face,) = session.run(None, {name: np.ascontiguousarray(value) for name, value in inputs.items()})
+        return face
+
+    return Backend("ONNX Runtime, one graph", "f32", RunWhole(run_graph), whole=True)
+
+
+def from_parts(parts: Mapping[str, bytes], options: onnxruntime.SessionOptions | None = None) -> RunPart:
+    """ONNX Runtime on the CPU with the parts' files as they are given."""
+    return _runner({part: onnxruntime.InferenceSession(parts[part], options, providers=_CPU) for part in PARTS})
 
 
 def openvino(folder: Path, precision: Precision) -> Backend:

@@ -1,0 +1,34 @@
+"""The network as one graph, as `python -m export.fuse` joins it: from crop and key to face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfm_edge.style import PLANE, STYLE_SIZE
+
+__all__ = ["RunGraph", "RunWhole"]
+
+RunGraph = Callable[[dict[str, NDArray[Any]]], NDArray[np.float32]]
+"""Runs the one graph: inputs by name -> face."""
+
+
+class RunWhole:
+    """A RunPart over the one graph, for run_parts. The first two parts' calls only keep their inputs, and return
+    stand-ins of one channel; the decoder's call runs the graph, which makes the latents itself."""
+
+    def __init__(self, run: RunGraph) -> None:
+        self._run = run
+        self._inputs: dict[str, NDArray[Any]] = {}
+
+    def __call__(self, part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
+        self._inputs |= {name: value for name, value in inputs.items() if not name.startswith("latent")}
+        count = len(inputs["crop"])
+        if part == "style_encoder":
+            return [np.zeros((count, STYLE_SIZE), np.float32) for _ in range(2)]
+        if part == "content_encoder":
+            return [np.zeros((count, 1, PLANE, PLANE), np.float32)]
+        return [self._run(self._inputs)]
