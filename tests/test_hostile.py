@@ -26,7 +26,8 @@ from mfm_edge.factors import Factors, KeyDerivation
 from mfm_edge.image_size import coded_size
 from mfm_edge.record import FrameRecord, RecordHeader, RecordReader, RecordWriter
 from mfm_edge.register import PassphraseVault, Register
-from mfm_edge.seal import SealReader, SealWriter, _chunk_nonce
+from mfm_edge.seal import SealReader, SealWriter
+from mfm_edge.seal.layout import chunk_nonce
 from mfm_edge.types import FaceRecord, Protected, Treatment
 
 CASES = int(os.environ.get("MFM_FUZZ_CASES", "200"))
@@ -304,4 +305,4 @@ def test_small_file_that_promises_a_huge_picture_is_not_decoded(scratch: Path) -
         writer._write_chunk(1, struct.pack(">dHIII", 0, 1, 0, 0, len(bomb)) + bomb)
     with pytest.raises(SealError, match="holds no picture"):
         read_seal(path)
-    assert _chunk_nonce(1, 2) != _chunk_nonce(2, 1)  # a chunk of one kind is none of another
+    assert chunk_nonce(1, 2) != chunk_nonce(2, 1)  # a chunk of one kind is none of another

@@ -21,7 +21,8 @@ from mfm_edge.factors import Factors, KeyDerivation
 from mfm_edge.guard import cover_face, cover_frame
 from mfm_edge.pipeline import Monitor, anonymize_video, restore_video
 from mfm_edge.record import MAX_FACES, RecordHeader, RecordReader
-from mfm_edge.seal import SealedFrame, SealReader, SealWriter, _chunk_nonce, _cipher
+from mfm_edge.seal import SealedFrame, SealReader, SealWriter
+from mfm_edge.seal.layout import chunk_nonce, file_cipher
 from mfm_edge.types import Face, FaceRecord, Protected, Treatment
 from mfm_edge.video import FileSink, open_source
 
@@ -208,15 +209,15 @@ def first_version(path: Path, key: bytes = KEY) -> Path:
     """The same seal as version 1 wrote it: no tags of lengths, no fingerprints."""
     head, parts = chunks(path)
     contents = []
-    cipher = _cipher(key, bytes.fromhex(json.loads(head)["nonce"]))
+    cipher = file_cipher(key, bytes.fromhex(json.loads(head)["nonce"]))
     for number, part in enumerate(parts):
-        contents.append((part[0], cipher.decrypt(_chunk_nonce(number, part[0]), part[MARGIN:], sha256(head).digest())))
+        contents.append((part[0], cipher.decrypt(chunk_nonce(number, part[0]), part[MARGIN:], sha256(head).digest())))
     head = head.replace(b'"version":2', b'"version":1', 1)
     path.write_bytes(head)
     contents = [(kind, without_fingerprints(content) if content else b"") for kind, content in contents]
     with path.open("ab") as file:
         for number, (kind, content) in enumerate(contents):
-            sealed = cipher.encrypt(_chunk_nonce(number, kind), content, sha256(head).digest())
+            sealed = cipher.encrypt(chunk_nonce(number, kind), content, sha256(head).digest())
             file.write(struct.pack(">BI", kind, len(sealed)) + sealed)
     return path
 

@@ -1,0 +1,99 @@
+"""What is known of one protected frame: a line of the sidecar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mfm_edge.errors import RecordError
+from mfm_edge.fingerprint import MAX_BYTES
+from mfm_edge.record.checks import check_keys, integer, number, numbers
+from mfm_edge.types import FaceRecord, Treatment
+
+__all__ = ["MAX_FACES", "FrameRecord", "frame_from_json", "frame_to_json"]
+
+MAX_FACES = 1024
+"""Most faces in one frame that are written or read."""
+
+_FRAME_KEYS = {"index", "time", "faces", "incidents", "fingerprint"}
+_FACE_KEYS = {"matrix", "box", "score", "track", "treatment"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameRecord:
+    """One protected frame. index: from 0, no gaps. time: s on the video's clock or None. incidents: see Protected.
+
+    fingerprint: of the protected frame without its faces, see mfm_edge.fingerprint; None for none.
+    """
+
+    index: int
+    faces: tuple[FaceRecord, ...]
+    time: float | None = None
+    incidents: int = 0
+    fingerprint: bytes | None = None
+
+
+def frame_to_json(frame: FrameRecord) -> dict[str, Any]:
+    faces = [
+        {
+            "matrix": face.matrix.reshape(-1).tolist(),  # full precision: restoring resamples with the same numbers
+            "box": [round(float(edge), 2) for edge in face.box],
+            "score": round(face.score, 4),
+            "track": face.track,
+            "treatment": str(face.treatment),
+        }
+        for face in frame.faces
+    ]
+    shown = None if frame.fingerprint is None else frame.fingerprint.hex()
+    return {"index": frame.index, "time": frame.time, "faces": faces, "incidents": frame.incidents,
+            "fingerprint": shown}  # fmt: skip
+
+
+def frame_from_json(content: Any) -> FrameRecord:
+    if isinstance(content, dict):
+        content = {"fingerprint": None, **content}  # version 1 had none
+    check_keys("frame", content, _FRAME_KEYS)
+    faces = content["faces"]
+    if not isinstance(faces, list) or len(faces) > MAX_FACES:
+        got = f"{len(faces)} faces" if isinstance(faces, list) else type(faces).__name__
+        raise RecordError(f"faces: got {got}, takes a list of at most {MAX_FACES}")
+    time = content["time"]
+    return FrameRecord(
+        index=integer("index", content["index"], 0, 1 << 53),
+        time=None if time is None else number("time", time, -1e9, 1e12),
+        faces=tuple(_face_from_json(face) for face in faces),
+        incidents=integer("incidents", content["incidents"], 0, 1 << 53),
+        fingerprint=_fingerprint(content["fingerprint"]),
+    )
+
+
+def _face_from_json(content: Any) -> FaceRecord:
+    check_keys("face", content, _FACE_KEYS)
+    matrix = numbers("matrix", content["matrix"], 6)
+    if abs(matrix[0] * matrix[4] - matrix[1] * matrix[3]) < 1e-9:
+        raise RecordError("matrix: got one that cannot be inverted, takes frame px -> crop px")
+    track = content["track"]
+    try:
+        treatment = Treatment(content["treatment"])
+    except ValueError:
+        takes = " or ".join(repr(str(known)) for known in Treatment)
+        raise RecordError(f"treatment: got {content['treatment']!r:.40}, takes {takes}") from None
+    return FaceRecord(
+        matrix=[matrix[:3], matrix[3:]],  # type: ignore[arg-type]  # FaceRecord makes the array
+        box=numbers("box", content["box"], 4),  # type: ignore[arg-type]
+        score=number("score", content["score"], 0.0, 1.0),
+        track=None if track is None else integer("track", track, 0, 1 << 53),
+        treatment=treatment,
+    )
+
+
+def _fingerprint(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    try:
+        shown = bytes.fromhex(value)
+    except (TypeError, ValueError):
+        shown = b""
+    if not 1 <= len(shown) <= MAX_BYTES:
+        raise RecordError(f"fingerprint: got {value!r:.40}, takes 1 to {MAX_BYTES} bytes in hexadecimal, or null")
+    return shown
