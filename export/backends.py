@@ -85,7 +85,7 @@ def onnx_runtime_as_it_is(folder: Path) -> Backend:
 
 def onnx_runtime(folder: Path) -> Backend:
     """ONNX Runtime as the SDK uses it."""
-    return Backend("ONNX Runtime", "f32", OnnxEngine(folder).run_part)
+    return Backend("ONNX Runtime", "f32", OnnxEngine(folder, trust_unknown_model=True).run_part)
 
 
 def one_graph(folder: Path) -> Backend:
@@ -106,7 +106,8 @@ def from_parts(parts: Mapping[str, bytes], options: onnxruntime.SessionOptions |
 
 def openvino(folder: Path, precision: Precision) -> Backend:
     """OpenVINO as the SDK uses it. Raises ModelError where it, or the precision, is missing."""
-    return Backend(f"OpenVINO {precision}", precision, OpenVinoEngine(folder, precision=precision).run_part)
+    engine = OpenVinoEngine(folder, precision=precision, trust_unknown_model=True)
+    return Backend(f"OpenVINO {precision}", precision, engine.run_part)
 
 
 def _runner(graphs: dict[str, Any]) -> RunPart:

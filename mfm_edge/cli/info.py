@@ -52,15 +52,15 @@ def _facts(path: Path) -> dict[str, object]:
 
 
 def _model(folder: Path) -> dict[str, object]:
-    from mfm_edge.engine.onnx import OnnxEngine
+    from mfm_edge.engine.folder import read_model
 
-    engine = OnnxEngine(folder)  # checks every file against the card
+    model = read_model(folder)  # checks every file against the card, and executes none
     try:
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise ModelError(f"model {folder}: its card cannot be read") from None
     told = {name: value for name, value in card.items() if isinstance(value, (str, int, float))}
-    return {"kind": "model", "folder": str(folder), "model_id": engine.model_id, "files": "as the card says", **told}
+    return {"kind": "model", "folder": str(folder), "model_id": model.model_id, "files": "as the card says", **told}
 
 
 def _sidecar(path: Path) -> dict[str, object]:

@@ -16,24 +16,29 @@ OPENVINO = "OpenVINO"
 
 
 def open_engine(
-    folder: Path | None = None, *, providers: Sequence[str] | None = None, threads: int | None = None
+    folder: Path | None = None,
+    *,
+    providers: Sequence[str] | None = None,
+    threads: int | None = None,
+    trust_unknown_model: bool = False,
 ) -> Engine:
     """An engine for a model folder. "OpenVINO" as the first of `providers` asks for OpenVinoEngine; all other names are
     ONNX Runtime's, see OnnxEngine. Those after "OpenVINO" are used, with a warning, where it cannot run.
+    trust_unknown_model: also execute files whose sha256 this package does not know.
 
     Raises ModelError.
     """
     wanted = None if providers is None else list(providers)
     if not wanted or wanted[0] != OPENVINO:
-        return OnnxEngine(folder, providers=wanted, threads=threads)
+        return OnnxEngine(folder, providers=wanted, threads=threads, trust_unknown_model=trust_unknown_model)
     from mfm_edge.engine.openvino import OpenVinoEngine
 
     try:
-        return OpenVinoEngine(folder, threads=threads)
+        return OpenVinoEngine(folder, threads=threads, trust_unknown_model=trust_unknown_model)
     except ModelError as error:
         if not wanted[1:]:
             raise
-        engine = OnnxEngine(folder, providers=wanted[1:], threads=threads)
+        engine = OnnxEngine(folder, providers=wanted[1:], threads=threads, trust_unknown_model=trust_unknown_model)
         warnings.warn(
             f"providers: asked for {OPENVINO}, running on {engine.provider} ({error})", RuntimeWarning, stacklevel=2
         )

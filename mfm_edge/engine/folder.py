@@ -6,7 +6,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mfm_edge.errors import ModelError
 
@@ -28,16 +27,25 @@ class Model:
     model_id: str
 
 
-def read_model(folder: Path | None = None) -> Model:
-    """Read a folder, the shipped model's when None, and check it against its card. Raises ModelError."""
+def read_model(folder: Path | None = None, *, known_only: bool = False) -> Model:
+    """Read a folder, the shipped model's when None, and check it against its card. Nothing is executed.
+
+    known_only: take no other files than those that the package's own card names, because a card from somebody else
+    vouches for nothing. Raises ModelError.
+    """
     folder = SHIPPED_MODEL if folder is None else Path(folder)
-    card = _read_card(folder)
-    parts = {part: _read_checked(folder / f"{part}.onnx", card["sha256"][part]) for part in PARTS}
-    joined = "".join(card["sha256"][part] for part in PARTS)
+    hashes = _read_hashes(folder)
+    if known_only and hashes != _read_hashes(SHIPPED_MODEL):
+        raise ModelError(
+            f"model: {folder} holds another network than the one that comes with this version, takes that one, or "
+            "trust_unknown_model=True from whoever trusts its maker: a network is a program that runs here"
+        )
+    parts = {part: _read_checked(folder / f"{part}.onnx", hashes[part]) for part in PARTS}
+    joined = "".join(hashes[part] for part in PARTS)
     return Model(parts, hashlib.sha256(joined.encode()).hexdigest()[:16])
 
 
-def _read_card(folder: Path) -> dict[str, Any]:
+def _read_hashes(folder: Path) -> dict[str, str]:
     path = folder / CARD
     takes = f"a folder with {CARD} and {', '.join(f'{part}.onnx' for part in PARTS)}"
     try:
@@ -53,7 +61,7 @@ def _read_card(folder: Path) -> dict[str, Any]:
     hashes = card.get("sha256")
     if not isinstance(hashes, dict) or not all(isinstance(hashes.get(part), str) for part in PARTS):
         raise ModelError(f"model: {path} names no sha256 of {', '.join(PARTS)}")
-    return card
+    return {part: hashes[part] for part in PARTS}
 
 
 def _read_checked(path: Path, expected: str) -> bytes:

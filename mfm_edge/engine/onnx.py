@@ -23,17 +23,23 @@ class OnnxEngine:
 
     folder: where the model lies; the shipped one when None. providers: ONNX Runtime's names in order of preference;
     CPU when None. A provider that was asked for but is not used is reported as a warning.
-    threads: of ONNX Runtime within one graph; its own choice when None.
+    threads: of ONNX Runtime within one graph; its own choice when None. trust_unknown_model: also execute files whose
+    sha256 this package does not know.
 
     Raises ModelError when a file is missing, is not what the card says, or a provider is unknown.
     """
 
     def __init__(
-        self, folder: Path | None = None, *, providers: Sequence[str] | None = None, threads: int | None = None
+        self,
+        folder: Path | None = None,
+        *,
+        providers: Sequence[str] | None = None,
+        threads: int | None = None,
+        trust_unknown_model: bool = False,
     ) -> None:
         import onnxruntime
 
-        model = read_model(folder)
+        model = read_model(folder, known_only=not trust_unknown_model)
         wanted = ["CPUExecutionProvider"] if providers is None else list(providers)
         available = onnxruntime.get_available_providers()
         unknown = [name for name in wanted if name not in available]

@@ -33,6 +33,7 @@ class OpenVinoEngine:
         *,
         threads: int | None = None,
         precision: Literal["bf16", "f32"] | None = None,
+        trust_unknown_model: bool = False,
     ) -> None:
         try:
             import openvino
@@ -41,7 +42,7 @@ class OpenVinoEngine:
             raise ModelError(f"engine: cannot import openvino ({error}), takes {takes}") from None
         if precision not in (None, "bf16", "f32"):
             raise ModelError(f"precision: got {precision!r}, takes 'bf16', 'f32' or None")
-        model = read_model(folder)
+        model = read_model(folder, known_only=not trust_unknown_model)
         core = openvino.Core()
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and not has_bf16:

@@ -1,11 +1,14 @@
+import hashlib
 import json
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 
 from mfm_edge.engine.onnx import SHIPPED_MODEL, OnnxEngine
 from mfm_edge.errors import ModelError
+from mfm_edge.runtime import MfmRuntime
 from mfm_edge.style import expand
 
 
@@ -70,6 +73,24 @@ def test_broken_card_is_refused(tmp_path, card):
     (tmp_path / "m" / "card.json").write_text(card)
     with pytest.raises(ModelError, match="card.json"):
         OnnxEngine(tmp_path / "m")
+
+
+def test_another_network_runs_only_when_its_maker_is_trusted(tmp_path):
+    """A card of the same maker vouches for nothing: whoever changes a file can write its hash into the card."""
+    shutil.copytree(SHIPPED_MODEL, tmp_path / "m")
+    graph = onnx.load(tmp_path / "m" / "decoder.onnx")
+    graph.doc_string = "another file that computes the same"
+    onnx.save(graph, tmp_path / "m" / "decoder.onnx")
+    card = json.loads((tmp_path / "m" / "card.json").read_text())
+    card["sha256"]["decoder"] = hashlib.sha256((tmp_path / "m" / "decoder.onnx").read_bytes()).hexdigest()
+    (tmp_path / "m" / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="trust_unknown_model"):
+        OnnxEngine(tmp_path / "m")
+    with pytest.raises(ModelError, match="trust_unknown_model"):
+        MfmRuntime(model=tmp_path / "m")
+    assert OnnxEngine(tmp_path / "m", trust_unknown_model=True).model_id != OnnxEngine().model_id
+    shutil.copytree(SHIPPED_MODEL, tmp_path / "copy")
+    assert OnnxEngine(tmp_path / "copy").model_id == OnnxEngine().model_id  # known by its content, not by its place
 
 
 def test_missing_folder_and_unknown_provider():
