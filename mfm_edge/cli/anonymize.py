@@ -6,16 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfm_edge.cli.options import (
-    add_common,
-    add_detection,
-    add_factors,
-    add_keeping,
-    add_output,
-    add_register,
-    add_seal,
-    add_selection,
-)
+from mfm_edge.cli.options import add_job, add_keeping, add_selection
 
 if TYPE_CHECKING:
     from mfm_edge.cli.job import Job
@@ -39,14 +30,9 @@ def add_parser(commands: Any) -> None:
         type=Path,
         help="file to write, a folder for several inputs (default: input name + _anonymized)",
     )
-    add_output(parser)
-    add_seal(parser)
-    add_register(parser)
+    add_job(parser)
     add_keeping(parser)
-    add_common(parser)
-    add_detection(parser)
     add_selection(parser)
-    add_factors(parser)
     parser.set_defaults(run=run)
 
 

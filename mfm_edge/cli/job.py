@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from mfm_edge.cli.options import FACTOR_NAMES
 from mfm_edge.cli.password import read_password
@@ -26,7 +27,7 @@ from mfm_edge.selection import EverySelection, LargestFace, Region, Selection
 from mfm_edge.video import Preview, Source, open_source
 from mfm_edge.video.raw import RawSource
 
-__all__ = ["Job", "run_job"]
+__all__ = ["Job", "open_register", "run_job"]
 
 
 @dataclass(slots=True)
@@ -38,6 +39,7 @@ class Job:
     stop: Stop
     restore: bool = False
     _factors: Factors | None = None
+    _detector: YuNetDetector | None = None
     _runtime: MfmRuntime | None = None
 
     @property
@@ -49,13 +51,19 @@ class Job:
         return self._factors
 
     @property
+    def detector(self) -> YuNetDetector:
+        if self._detector is None:
+            options = self.options
+            longer = 640 if options.scale is None else max(options.scale)
+            self._detector = YuNetDetector(score=options.thresh, max_side=longer, threads=options.threads)
+        return self._detector
+
+    @property
     def runtime(self) -> MfmRuntime:
         if self._runtime is None:
             options = self.options
-            longer = 640 if options.scale is None else max(options.scale)
-            detector = YuNetDetector(score=options.thresh, max_side=longer, threads=options.threads)
             providers = None if options.execution_provider is None else [options.execution_provider]
-            self._runtime = MfmRuntime(detector=detector, providers=providers, threads=options.threads)
+            self._runtime = MfmRuntime(detector=self.detector, providers=providers, threads=options.threads)
         return self._runtime
 
 
@@ -82,9 +90,9 @@ def run_job(
     with ExitStack() as opened:
         source = opened.enter_context(_open(options, where))
         factors = job.factors if factors is None else factors
-        register = _register(job)
+        register = open_register(job)
         runtime = job.runtime
-        selection = None if job.restore else _selection(options, source)
+        selection = None if job.restore else _selection(job, source)
         viewers: list[Viewer] = []
         if options.preview:
             window = Preview(f"mfm_edge: {source.name}")
@@ -117,36 +125,21 @@ def run_job(
             viewers=tuple(viewers),
             opened=lambda stream: opened_stream(stream, factors),
         )
-        crf, audio = options.crf, options.keep_audio
+        shared: dict[str, Any] = {
+            "output": output,
+            "sidecar": sidecar,
+            "crf": options.crf,
+            "audio": options.keep_audio,
+            "seal": seal,
+            "register": register,
+            "monitor": monitor,
+        }
         try:
             if job.restore:
-                summary = restore_video(
-                    runtime,
-                    source,
-                    factors,
-                    output=output,
-                    sidecar=sidecar,
-                    crf=crf,
-                    audio=audio,
-                    seal=seal,
-                    register=register,
-                    monitor=monitor,
-                )
+                summary = restore_video(runtime, source, factors, **shared)
             else:
-                summary = anonymize_video(
-                    runtime,
-                    source,
-                    factors,
-                    output=output,
-                    sidecar=sidecar,
-                    crf=crf,
-                    audio=audio,
-                    selection=selection,
-                    seal=seal,
-                    seal_quality=options.seal_quality,
-                    register=register,
-                    monitor=monitor,
-                )
+                quality = options.seal_quality
+                summary = anonymize_video(runtime, source, factors, **shared, selection=selection, seal_quality=quality)
         except SourceError as error:
             kept = f"; {output} keeps what came before" if output is not None and output.is_file() else ""
             raise SourceError(f"{error}{kept}") from None
@@ -165,7 +158,8 @@ def _seal(job: Job, where: str, output: Path | None) -> Path | None:
     return seal_of(video)
 
 
-def _register(job: Job) -> Register | None:
+def open_register(job: Job) -> Register | None:
+    """The register that remembers a job's streams, None where it shall or can not."""
     keep = None if job.restore else job.options.keep_factors
     if not job.options.register:
         if keep is not None:
@@ -191,7 +185,8 @@ def _open(options: argparse.Namespace, where: str) -> Source:
     return RawSource(sys.stdin.fileno(), size=options.size, rate=25.0 if options.rate is None else options.rate)
 
 
-def _selection(options: argparse.Namespace, source: Source) -> Selection | None:
+def _selection(job: Job, source: Source) -> Selection | None:
+    options = job.options
     chosen: list[Selection] = []
     if options.only_largest:
         chosen.append(LargestFace())
@@ -208,7 +203,7 @@ def _selection(options: argparse.Namespace, source: Source) -> Selection | None:
         from mfm_edge.recognize import KnownPeople, OnnxRecognizer, embeddings_of_folder
 
         recognizer = OnnxRecognizer(options.recognizer, values=options.recognizer_values, threads=options.threads)
-        known = embeddings_of_folder(options.keep_faces, recognizer, YuNetDetector())
+        known = embeddings_of_folder(options.keep_faces, recognizer, job.detector)
         chosen.append(KnownPeople(known, recognizer, threshold=options.keep_threshold))
     elif options.recognizer is not None:
         raise ArgumentError("recognizer: got one without --keep-faces DIR, takes both")

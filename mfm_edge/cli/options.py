@@ -14,12 +14,13 @@ from mfm_edge.register.commands import VAULTS
 __all__ = [
     "FACTOR_NAMES",
     "Parser",
+    "add_coding",
     "add_common",
     "add_detection",
     "add_factors",
+    "add_job",
     "add_keeping",
     "add_live",
-    "add_output",
     "add_register",
     "add_seal",
     "add_selection",
@@ -51,14 +52,12 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+def add_job(parser: argparse.ArgumentParser) -> None:
+    """What every command takes that turns one input into one output."""
+    add_coding(parser)
+    add_seal(parser)
+    add_register(parser)
     parser.add_argument("--sidecar", type=Path, help="what restoring needs (default: beside the anonymised video)")
-    parser.add_argument("--password-file", type=Path, help="read the password from this file's first line")
-    parser.add_argument("--crf", type=int, default=18, help="H.264 quality, 0 (lossless) to 51 (default: %(default)s)")
-    parser.add_argument(
-        "--keep-audio", "-k", action=argparse.BooleanOptionalAction, default=True, help="copy the sound (default: yes)"
-    )
     parser.add_argument("--preview", "-p", action="store_true", help="show the result in a window; q or Escape ends")
     parser.add_argument("--size", type=size, metavar="WxH", help="px of raw frames from standard input (input -)")
     parser.add_argument("--rate", type=float, help="frames a second of raw frames or pictures (default: 25)")
@@ -68,6 +67,18 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         metavar="SECONDS",
         help="go on trying so long when a network stream breaks off (default: report it at once)",
+    )
+    add_common(parser)
+    add_detection(parser)
+    add_factors(parser)
+
+
+def add_coding(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    parser.add_argument("--password-file", type=Path, help="read the password from this file's first line")
+    parser.add_argument("--crf", type=int, default=18, help="H.264 quality, 0 (lossless) to 51 (default: %(default)s)")
+    parser.add_argument(
+        "--keep-audio", "-k", action=argparse.BooleanOptionalAction, default=True, help="copy the sound (default: yes)"
     )
 
 

@@ -7,15 +7,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfm_edge.cli.options import (
-    FACTOR_NAMES,
-    add_common,
-    add_detection,
-    add_factors,
-    add_output,
-    add_register,
-    add_seal,
-)
+from mfm_edge.cli.options import FACTOR_NAMES, add_job
 
 if TYPE_CHECKING:
     from mfm_edge.cli.job import Job
@@ -47,12 +39,7 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="also write ..._wrong_password and ..._side_by_side.mp4: all three in one picture",
     )
-    add_output(parser)
-    add_seal(parser)
-    add_register(parser)
-    add_common(parser)
-    add_detection(parser)
-    add_factors(parser)
+    add_job(parser)
     parser.set_defaults(run=run)
 
 

@@ -10,17 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mfm_edge.cli.options import (
-    add_common,
-    add_detection,
-    add_factors,
-    add_keeping,
-    add_live,
-    add_output,
-    add_register,
-    add_seal,
-    add_selection,
-)
+from mfm_edge.cli.options import add_job, add_keeping, add_live, add_selection
 from mfm_edge.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -58,15 +48,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, help="video to write (default: input name + _anonymized/_restored)"
     )
     parser.add_argument("--restore", action="store_true", help="turn an anonymised video back")
-    add_output(parser)
-    add_seal(parser)
-    add_register(parser)
+    add_job(parser)
     add_keeping(parser)
     add_live(parser)
-    add_common(parser)
-    add_detection(parser)
     add_selection(parser)
-    add_factors(parser)
     parser.set_defaults(run=run)
 
 
