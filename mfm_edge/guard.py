@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from mfm_edge.align import TEMPLATE, estimate_transform, frame_scale
 from mfm_edge.errors import ArgumentError, FrameError
 from mfm_edge.track import TrackedFace
-from mfm_edge.types import Face, check_frame
+from mfm_edge.types import WINDOW, Face, check_frame
 
-__all__ = ["BLOCKS", "MIN_SCALE", "MIN_SCORE", "SteadyTrust", "cover_face", "cover_frame", "trusts"]
+__all__ = ["BLOCKS", "MIN_SCALE", "MIN_SCORE", "SteadyTrust", "cover_face", "cover_frame", "hides", "trusts"]
 
 BLOCKS = 6
 """A covered region has at most this many blocks along its longer side. The face fills about two thirds of it, so that
@@ -33,6 +33,9 @@ and draws a face that looks at the viewer beside the one that does not. Profiles
 _CALM = 10
 """Frames in a row for which a track that had to be covered must be trusted again before it is shown as a surrogate."""
 
+_LEAST_CHANGE = 1.0
+"""Grey levels, mean over the network's window. In the real clips faces in the dark change by 1.9 at least."""
+
 _LEVELS = 16
 """Colours are rounded to multiples of this: averages over many frames then add no detail."""
 
@@ -49,6 +52,14 @@ def trusts(face: Face, *, min_scale: float = MIN_SCALE, min_score: float = MIN_S
     residual = face.landmarks @ matrix[:, :2].T + matrix[:, 2] - TEMPLATE
     close = float(np.sqrt((residual**2).sum(1).mean())) <= _MAX_RESIDUAL
     return close and frame_scale(matrix) >= min_scale and face.score >= min_score
+
+
+def hides(crop: NDArray[np.uint8], surrogate: NDArray[np.uint8]) -> bool:
+    """Whether a surrogate is another picture than the crop that it was made from, both (128, 128, 3) uint8. When False,
+    something is broken behind the network: cover the face instead."""
+    top, left, side = WINDOW
+    window = np.s_[top : top + side, left : left + side]
+    return float(cv2.absdiff(crop[window], surrogate[window]).mean()) >= _LEAST_CHANGE
 
 
 class SteadyTrust:

@@ -18,7 +18,7 @@ from mfm_edge.detect import Detector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys, derive_secret
-from mfm_edge.guard import SteadyTrust, cover_face, cover_frame, trusts
+from mfm_edge.guard import SteadyTrust, cover_face, cover_frame, hides, trusts
 from mfm_edge.paste import paste
 from mfm_edge.selection import Selection
 from mfm_edge.style import StyleKey, expand
@@ -121,11 +121,12 @@ class MfmRuntime:
         surrogates = iter(self._modify(crops, key))
         records = []
         for face, cut, track in zip(faces, aligned, tracks, strict=True):
-            if cut is None:
+            surrogate = None if cut is None else next(surrogates)
+            if cut is None or surrogate is None or not hides(cut.crop, surrogate):
                 cover_face(out, face)
                 matrix, treatment = _box_matrix(face), Treatment.COVERED
             else:
-                paste(out, next(surrogates), cut.matrix)
+                paste(out, surrogate, cut.matrix)
                 matrix, treatment = cut.matrix, Treatment.SURROGATE
             records.append(FaceRecord(matrix=matrix, box=face.box, score=face.score, track=track, treatment=treatment))
         return Protected(frame=out, faces=tuple(records))
