@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from mfm_edge.cli import anonymize, bench, doctor, info, register, restore, stream
+from mfm_edge.cli import anonymize, batch, bench, doctor, info, register, restore, stream
 from mfm_edge.cli.config import with_config
 from mfm_edge.cli.options import Parser
 from mfm_edge.cli.report import Report
@@ -20,7 +20,7 @@ from mfm_edge.errors import MfmError
 
 __all__ = ["execute", "main"]
 
-_COMMANDS = (anonymize, restore, stream, register, info, doctor, bench)
+_COMMANDS = (anonymize, restore, stream, batch, register, info, doctor, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
