@@ -124,6 +124,7 @@ class LiveView:
     def next_jpeg(self, after: int) -> tuple[int, bytes] | None:
         """The newest frame as JPEG and its number, once it is another than number `after`; None after `close`."""
         with self.changed:
+            self.changed.wait_for(lambda: self.closed or self._newest is not None)  # a camera may take long to start
             self.changed.wait_for(
                 lambda: self.closed or (self._newest is not None and self._newest[0] != after), timeout=_VIEWER_SECONDS
             )

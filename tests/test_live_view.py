@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mfm_edge import live_view
 from mfm_edge.errors import ArgumentError, FactorError, SourceError
 from mfm_edge.live_view import LiveView, parse_address
 
@@ -65,6 +67,51 @@ def test_page_picture_and_numbers(view: LiveView) -> None:
     assert (status["frames"], status["faces"], status["incidents"]) == (5, 7, 1)
     assert status["frames_per_second"] > 0 and status["attributes"] == {"hair": None, "smiling": True}
     assert ask(view, "/other")[0] == 404
+
+
+def test_viewer_that_comes_long_before_the_first_frame(view: LiveView, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_view, "_VIEWER_SECONDS", 0.05)
+    starting = threading.Timer(0.4, view.show, [FRAME])
+    starting.start()
+    assert np.abs(first_picture(view).astype(int) - FRAME).max() < 4
+    starting.join()
+
+
+HOSTS = {
+    "localhost": 200,
+    "localhost:8080": 200,
+    "127.0.0.1": 200,
+    "127.0.0.9:80": 200,
+    "[::1]:8080": 200,
+    "evil.example": 403,
+    "evil.example:8080": 403,
+    "localhost.evil.example": 403,
+    "127.0.0.1.evil.example": 403,
+    "evil.example#localhost": 403,
+    "evil.example?@localhost": 403,
+    "0.0.0.0": 403,
+    "": 403,
+}
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_only_this_machines_names_are_answered(view: LiveView, host: str) -> None:
+    """A name of somebody else's may be pointed at this machine; its page must see and change nothing."""
+    changed: list[Mapping[str, object]] = []
+    view.accept_changes(changed.append)
+    view.show(FRAME)
+    for path in ("/", "/status.json"):
+        assert ask(view, path, headers={"Host": host})[0] == HOSTS[host]
+    if HOSTS[host] == 403:  # the other answer is a picture without end
+        assert ask(view, "/stream.mjpg", headers={"Host": host})[0] == 403
+    assert ask(view, "/factors", method="POST", body={"hair": "black"}, headers={"Host": host})[0] == HOSTS[host]
+    assert len(changed) == (HOSTS[host] == 200)
+
+
+def test_a_request_without_a_host_is_refused(view: LiveView) -> None:
+    with socket.create_connection(("127.0.0.1", view.port)) as connection:
+        connection.sendall(b"GET /status.json HTTP/1.0\r\n\r\n")
+        assert b" 403 " in connection.recv(100)
 
 
 def test_attributes_change_only_when_nothing_is_recorded(view: LiveView) -> None:
