@@ -1,6 +1,6 @@
 """How steady protected video is, on real clips, beside the same frames without tracking.
 
-    python -P benchmarks/smoothness.py --clips FOLDER --judge sface_2021dec.fp16.pt
+    python -m benchmarks.smoothness --clips FOLDER --judge sface_2021dec.fp16.pt
 
 For the largest face of each clip and both ways, a stream and frame by frame:
 
