@@ -44,7 +44,7 @@ def test_listed_paths_exist() -> None:
 
 def test_named_options_are_known() -> None:
     shown = io.StringIO()
-    for command in ("anonymize", "restore", "stream", "info", "doctor", "bench"):
+    for command in ("anonymize", "restore", "stream", "batch", "info", "doctor", "bench"):
         with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
             main([command, "--help"])
     section = README.split("## On the command line")[1].split("\n## ")[0]
