@@ -34,9 +34,11 @@ def fuse(model: Model) -> onnx.ModelProto:
         for part, proto in protos.items()
     }
     (latent,) = (value.name for value in graphs["content_encoder"].output)
+    codes = [value.name for value in graphs["style_encoder"].output]
     joints = [
-        make_node("RepeatAdd", [latent, style.name], [style.name.replace("style", "latent")], domain=DOMAIN)
-        for style in graphs["style_encoder"].output
+        make_node("RepeatAdd", [latent, name], [name.replace("style", "latent")], domain=DOMAIN)
+        for name in codes
+        if name.startswith("style")
     ]
     joined = {name for node in joints for name in node.output}
     inputs = {value.name: value for graph in graphs.values() for value in graph.input}
@@ -47,7 +49,7 @@ def fuse(model: Model) -> onnx.ModelProto:
     graph = make_graph(
         nodes,
         "mfm",
-        [value for name, value in inputs.items() if name not in joined],
+        [value for name, value in inputs.items() if name not in joined and name not in codes],
         list(graphs["decoder"].output),
         [item for graph in graphs.values() for item in graph.initializer],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mfm_edge.align import TEMPLATE
 from mfm_edge.style import COORDINATES, DETAILS, NEIGHBOURS, STYLE_SIZE, shuffled
 from training.networks import LATENT_CHANNELS, Modifier
 
@@ -25,14 +26,23 @@ def example_inputs(part: str, batch: int, *, seed: int = 0) -> dict[str, Tensor]
     """Random input of the right shapes and ranges, by input name."""
     generator = torch.Generator().manual_seed(seed)
     crop = torch.rand(batch, 3, 128, 128, generator=generator) * 2 - 1
+    places = torch.tensor(TEMPLATE, dtype=torch.float32) + 2 * torch.randn(batch, 5, 2, generator=generator)
     if part == "content_encoder":
-        return {"crop": crop}
+        return {"crop": crop, "landmarks": places}
     if part == "style_encoder":
         rotation = torch.linalg.qr(torch.randn(batch, COORDINATES, COORDINATES, generator=generator))[0]
+        person = torch.randn(batch, COORDINATES, generator=generator)
         codes = torch.randn(2, batch, STYLE_SIZE, generator=generator)
-        return {"crop": crop, "rotation": rotation, "signature_from": codes[0], "signature_to": codes[1]}
+        return {
+            "crop": crop, "landmarks": places, "rotation": rotation, "person": person,
+            "signature_from": codes[0], "signature_to": codes[1],
+        }  # fmt: skip
+    otherwise = torch.randn(batch, STYLE_SIZE, generator=generator)
     latents = torch.randn(2, batch, LATENT_CHANNELS, 32, 32, generator=generator)
     signs = torch.randn(batch, DETAILS, generator=generator).sign()
     draws = torch.rand(batch, DETAILS // NEIGHBOURS, NEIGHBOURS, generator=generator)
     order = torch.from_numpy(shuffled(draws.numpy()))
-    return {"latent_from": latents[0], "latent_to": latents[1], "order": order, "signs": signs, "crop": crop}
+    return {
+        "latent_from": latents[0], "latent_to": latents[1], "otherwise": otherwise,
+        "order": order, "signs": signs, "crop": crop,
+    }  # fmt: skip

@@ -28,7 +28,7 @@ OPSET = 18
 TOLERANCE = 1e-4
 OUTPUTS = {
     "content_encoder": ["latent"],
-    "style_encoder": ["style_from", "style_to"],
+    "style_encoder": ["style_from", "style_to", "otherwise"],
     "decoder": ["face"],
 }
 HISTORY = "training/README.md, History of the shipped network"

@@ -77,7 +77,8 @@ def align(frame: NDArray[np.uint8], face: Face) -> AlignedFace:
     frame: (H, W, 3) uint8 BGR. Raises FrameError for another frame, ArgumentError for landmarks that span no face.
     """
     matrix = estimate_transform(face.landmarks)
-    return AlignedFace(crop=extract(frame, matrix), matrix=matrix)
+    places = face.landmarks @ matrix[:, :2].T + matrix[:, 2]
+    return AlignedFace(extract(frame, matrix), matrix, np.round(places, 2).astype(np.float32))
 
 
 def extract(frame: NDArray[np.uint8], matrix: ArrayLike) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.align import align, extract
+from mfm_edge.align import TEMPLATE, align, extract
 from mfm_edge.detect import Detector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
@@ -118,25 +118,27 @@ class MfmRuntime:
         out = np.ascontiguousarray(frame).copy()
         aligned = [align(frame, face) if ok else None for face, ok in zip(faces, trusted, strict=True)]
         crops = [a.crop for a in aligned if a is not None]
-        surrogates = iter(self._modify(crops, key))
+        places = [a.landmarks for a in aligned if a is not None]
+        surrogates = iter(self._modify(crops, key, places))
         records = []
         for face, cut, track in zip(faces, aligned, tracks, strict=True):
             surrogate = None if cut is None else next(surrogates)
             if cut is None or surrogate is None or not hides(cut.crop, surrogate):
                 cover_face(out, face)
-                matrix, treatment = _box_matrix(face), Treatment.COVERED
+                record = FaceRecord(_box_matrix(face), face.box, face.score, track, Treatment.COVERED)
             else:
                 paste(out, surrogate, cut.matrix)
-                matrix, treatment = cut.matrix, Treatment.SURROGATE
-            records.append(FaceRecord(matrix=matrix, box=face.box, score=face.score, track=track, treatment=treatment))
+                record = FaceRecord(cut.matrix, face.box, face.score, track, landmarks=cut.landmarks)
+            records.append(record)
         return Protected(frame=out, faces=tuple(records))
 
     def _restore(self, frame: NDArray[np.uint8], key: StyleKey, faces: Sequence[FaceRecord] | None) -> Restored:
         if faces is None:
+            found = [face for face in self._detector.detect(frame) if trusts(face)]
+            cuts = [align(frame, face) for face in found]
             records = tuple(
-                FaceRecord(matrix=align(frame, face).matrix, box=face.box, score=face.score)
-                for face in self._detector.detect(frame)
-                if trusts(face)
+                FaceRecord(cut.matrix, face.box, face.score, landmarks=cut.landmarks)
+                for face, cut in zip(found, cuts, strict=True)
             )
         else:
             records = tuple(faces)
@@ -145,15 +147,20 @@ class MfmRuntime:
         out = np.ascontiguousarray(frame).copy()
         turnable = [record for record in records if record.treatment is Treatment.SURROGATE]
         crops = [extract(frame, record.matrix) for record in turnable]
+        restored = self._modify(crops, key.inverse(), [record.landmarks for record in turnable])
         # Pasted last comes off first: overlapping faces are undone in reverse order.
-        for record, crop in reversed(list(zip(turnable, self._modify(crops, key.inverse()), strict=True))):
+        for record, crop in reversed(list(zip(turnable, restored, strict=True))):
             paste(out, crop, record.matrix)
         return Restored(frame=out, faces=records)
 
-    def _modify(self, crops: Sequence[NDArray[np.uint8]], key: StyleKey) -> list[NDArray[np.uint8]]:
+    def _modify(
+        self, crops: Sequence[NDArray[np.uint8]], key: StyleKey, landmarks: Sequence[NDArray[np.float32] | None]
+    ) -> list[NDArray[np.uint8]]:
+        places = [TEMPLATE.astype(np.float32) if one is None else one for one in landmarks]
         done: list[NDArray[np.uint8]] = []
         for start in range(0, len(crops), BATCH):
-            done.extend(self._engine.modify(np.stack(crops[start : start + BATCH]), key))
+            some = slice(start, start + BATCH)
+            done.extend(self._engine.modify(np.stack(crops[some]), key, np.stack(places[some])))
         return done
 
 

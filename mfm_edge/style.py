@@ -22,8 +22,10 @@ from mfm_edge.types import CROP_SIZE, WINDOW
 __all__ = [
     "BANDS",
     "BLOCK",
+    "CELLS_AN_ATTRIBUTE",
     "COORDINATES",
     "DETAILS",
+    "DIRECTION_CELLS",
     "NEIGHBOURS",
     "PLANE",
     "STYLE_SIZE",
@@ -57,6 +59,7 @@ class StyleKey:
     """What a secret and the attributes mean to the network, for one direction.
 
     rotation: (COORDINATES, COORDINATES) float32, orthogonal, block diagonal by BANDS.
+    person: (COORDINATES,) float32, standard normal: the person that the key asks for, the same in both directions.
     order: (DETAILS,) int64: where each component of unexpected detail comes from, a permutation within every
     NEIGHBOURS of them; signs: (DETAILS,) float32, +1 or -1, by which they are multiplied then.
     signature_from, signature_to: (STYLE_SIZE,) float32, zero inside the face: of the face that comes in, and of the
@@ -65,6 +68,7 @@ class StyleKey:
     """
 
     rotation: FloatArray
+    person: FloatArray
     order: NDArray[np.int64]
     signs: FloatArray
     signature_from: FloatArray
@@ -73,9 +77,8 @@ class StyleKey:
     def inverse(self) -> StyleKey:
         """The key of the opposite direction: restoring what this one anonymised, and the other way round."""
         back = np.argsort(self.order)
-        return StyleKey(
-            np.ascontiguousarray(self.rotation.T), back, self.signs[back], self.signature_to, self.signature_from
-        )
+        rotation = np.ascontiguousarray(self.rotation.T)
+        return StyleKey(rotation, self.person, back, self.signs[back], self.signature_to, self.signature_from)
 
 
 def face_mask(size: int) -> FloatArray:
@@ -135,14 +138,11 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
 
     secret: at least 16 bytes from factors.derive_secret. attributes: (A,) float32 in {-1, 0, +1}.
     """
-    code, turns = STYLE_SIZE // 8, 16 * COORDINATES**2
-    stream = hashlib.shake_256(b"mfm-edge style 4" + secret).digest(code + turns + 4 * DETAILS + DETAILS // 8)
-    bits = np.unpackbits(np.frombuffer(stream[:code], np.uint8)).astype(bool)
-    # Box-Muller on 53-bit uniforms: the same on every machine and numpy version.
-    words = np.frombuffer(stream[code : code + turns], "<u8")
-    uniform = ((words >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0**53
-    first, second = uniform.reshape(2, -1)
-    normal = (np.sqrt(-2 * np.log(first)) * np.cos(2 * np.pi * second)).reshape(COORDINATES, COORDINATES)
+    code, turns, asked = STYLE_SIZE // 8, 16 * COORDINATES**2, 16 * COORDINATES
+    sizes = [code, turns, asked, 4 * DETAILS, DETAILS // 8]
+    stream = np.frombuffer(hashlib.shake_256(b"mfm-edge style 5" + secret).digest(sum(sizes)), np.uint8)
+    bits, turn, person, draws, flips = np.split(stream, np.cumsum(sizes)[:-1])
+    normal = _normal(turn).reshape(COORDINATES, COORDINATES)
     rotation = np.zeros((COORDINATES, COORDINATES), np.float32)
     start = 0
     for size in BANDS:
@@ -150,10 +150,17 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
         q, r = np.linalg.qr(normal[band, band])
         rotation[band, band] = q * np.sign(np.diag(r))  # sign fixed: uniform over the orthogonal group
         start += size
-    draws = np.frombuffer(stream[code + turns : code + turns + 4 * DETAILS], "<u4").reshape(-1, NEIGHBOURS)
-    flips = np.unpackbits(np.frombuffer(stream[code + turns + 4 * DETAILS :], np.uint8))
-    signs = np.where(flips > 0, np.float32(1), np.float32(-1))
-    return StyleKey(rotation, shuffled(draws), signs, original_signature(), signature(bits, attributes))
+    order = shuffled(draws.view("<u4").reshape(-1, NEIGHBOURS))
+    signs = np.where(np.unpackbits(flips) > 0, np.float32(1), np.float32(-1))
+    marked = signature(np.unpackbits(bits).astype(bool), attributes)
+    return StyleKey(rotation, _normal(person).astype(np.float32), order, signs, original_signature(), marked)
+
+
+def _normal(stream: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Standard normal numbers, one from 16 bytes: Box-Muller on 53-bit uniforms, the same on every machine."""
+    uniform = ((stream.view("<u8") >> np.uint64(11)).astype(np.float64) + 0.5) / 2.0**53
+    first, second = uniform.reshape(2, -1)
+    return np.sqrt(-2 * np.log(first)) * np.cos(2 * np.pi * second)
 
 
 def shuffled(draws: NDArray[Any]) -> NDArray[np.int64]:

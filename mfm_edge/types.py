@@ -78,10 +78,12 @@ class AlignedFace:
 
     crop: (128, 128, 3) uint8 BGR.
     matrix: (2, 3) float64, frame px -> crop px.
+    landmarks: (5, 2) float32, crop px, in the order of Face.landmarks, to a hundredth.
     """
 
     crop: NDArray[np.uint8]
     matrix: NDArray[np.float64]
+    landmarks: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +95,8 @@ class FaceRecord:
     score: the detector's confidence, 0..1.
     track: the identity across frames of a stream, None for single images.
     treatment: how the face was protected.
+    landmarks: (5, 2) float32, crop px, in the order of Face.landmarks: where the surrogate has eyes, nose and mouth;
+        None where it is not known, which stands for the template's.
 
     Raises ArgumentError when a shape is wrong or a value is not finite.
     """
@@ -102,10 +106,14 @@ class FaceRecord:
     score: float
     track: int | None = None
     treatment: Treatment = Treatment.SURROGATE
+    landmarks: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "matrix", _array("FaceRecord.matrix", self.matrix, (2, 3), np.float64))
         object.__setattr__(self, "box", _array("FaceRecord.box", self.box, (4,), np.float32))
+        if self.landmarks is not None:
+            landmarks = _array("FaceRecord.landmarks", self.landmarks, (5, 2), np.float32)
+            object.__setattr__(self, "landmarks", landmarks)
         object.__setattr__(self, "score", float(self.score))
 
 

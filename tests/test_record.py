@@ -29,6 +29,9 @@ def face(**changes: Any) -> FaceRecord:
     return FaceRecord(**(options | changes))
 
 
+PLACES = [[49.71, 66.3], [78, 66.4], [63.3, 82.65], [51.9, 95.2], [75.7, 95.6]]
+
+
 def write(path: Path, frames: list[FrameRecord]) -> Path:
     with RecordWriter(path, HEADER) as writer:
         for frame in frames:
@@ -44,9 +47,34 @@ def sidecar(tmp_path: Path) -> Path:
         [
             FrameRecord(index=0, time=0.0, faces=(face(), covered)),
             FrameRecord(index=1, time=0.04, faces=(), incidents=2, fingerprint=bytes(range(64))),
-            FrameRecord(index=2, faces=(face(),)),
+            FrameRecord(index=2, faces=(face(landmarks=PLACES),)),
         ],
     )
+
+
+def test_landmarks_come_back_and_older_versions_have_none(sidecar: Path) -> None:
+    with RecordReader(sidecar) as reader:
+        first, _, last = list(reader)
+    assert first.faces[0].landmarks is None
+    np.testing.assert_allclose(last.faces[0].landmarks, PLACES, atol=1e-5)
+    header, *rest = sidecar.read_text().splitlines()
+    old = [json.loads(line) for line in rest]
+    for frame in old:
+        for one in frame["faces"]:
+            del one["landmarks"]
+    sidecar.write_text("\n".join(json.dumps(one) for one in (json.loads(header) | {"version": 2}, *old)) + "\n")
+    with RecordReader(sidecar) as reader:
+        assert all(one.landmarks is None for frame in reader for one in frame.faces)
+
+
+@pytest.mark.parametrize("places", [[1.0] * 9, [1.0] * 9 + [1e6], "here"])
+def test_landmarks_out_of_reach_are_refused(sidecar: Path, places: Any) -> None:
+    header, frame, *_ = sidecar.read_text().splitlines()
+    content = json.loads(frame)
+    content["faces"][0]["landmarks"] = places
+    sidecar.write_text(header + "\n" + json.dumps(content) + "\n")
+    with RecordReader(sidecar) as reader, pytest.raises(RecordError, match="landmarks"):
+        list(reader)
 
 
 def test_round_trip(sidecar: Path) -> None:
@@ -96,7 +124,7 @@ def test_cut_in_the_middle_is_an_error(sidecar: Path) -> None:
     ("change", "words"),
     [
         ({"format": "other"}, "format: got something else"),
-        ({"version": 3}, "version: got 3, takes 1 or 2"),
+        ({"version": 4}, "version: got 4, takes 1 to 3"),
         ({"salt": "00"}, "salt: got 1 bytes"),
         ({"salt": 5}, "salt: got 5"),
         ({"salt": "zz"}, "salt: got 'zz'"),

@@ -15,10 +15,11 @@ from mfm_edge.style import (
 )
 
 NO_ATTRIBUTES = np.zeros(17, np.float32)
-KNOWN_ROTATION = [0.1917241, -0.1935608, -0.3699927, 0.0839544]
-KNOWN_BITS = "+++-+++-++++--+-"
-KNOWN_SIGNS = "+++-++-++-+-+---"
-KNOWN_ORDER = [8, 2, 0, 3, 4, 6, 1, 5, 7]
+KNOWN_ROTATION = [-0.1254484, 0.0906682, 0.2831636, -0.0147438]
+KNOWN_PERSON = [0.3811225, 0.2548706, -0.8606109, 1.5979580]
+KNOWN_BITS = "+++++--+++++---+"
+KNOWN_SIGNS = "---+-++-+++-----"
+KNOWN_ORDER = [6, 3, 5, 0, 4, 7, 2, 1, 8]
 
 
 def test_rotation_is_orthogonal_and_stays_within_bands():
@@ -91,6 +92,7 @@ def test_known_vector():
     assert "".join("+" if v > 0 else "-" for v in key.signature_to[signature_cells()[42:58]]) == KNOWN_BITS
     assert "".join("+" if v > 0 else "-" for v in key.signs[:16]) == KNOWN_SIGNS
     assert key.order[:9].tolist() == KNOWN_ORDER
+    np.testing.assert_allclose(key.person[:4], KNOWN_PERSON, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])

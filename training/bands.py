@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mfm_edge.style import BLOCK, NEIGHBOURS, face_mask
 from mfm_edge.types import WINDOW
-from training.style_space import COARSE_SCALE, StyleSpace, luminance, window
+from training.style_space import COARSE_SCALE, SHADE, StyleSpace, luminance, window
 from training.tone import tone
 from training.wavelet import wavelet
 
@@ -35,8 +35,6 @@ DOUBTED, TRUSTED = 0.05, 0.08
 GRAIN = 3  # the portion of that number
 # Luminance of 2x2 px without their mean: Haar's three details.
 HAAR = ((0.5, 0.5, -0.5, -0.5), (0.5, -0.5, 0.5, -0.5), (0.5, -0.5, -0.5, 0.5))
-# How toned red, green and blue change with the luminance of a face (regression on the training faces).
-SHADE = (1.115, 0.960, 0.901)
 
 
 class Bands(nn.Module):

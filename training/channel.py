@@ -1,18 +1,35 @@
-"""What happens to an anonymised crop before it is restored: quantised to uint8, pasted into a frame, cut out again."""
+"""What happens to an anonymised crop before it is restored: quantised, pasted into a frame, coded, cut out again."""
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["channel", "quantise"]
+__all__ = ["channel", "coded", "quantise"]
+
+QUALITIES = (55, 96)  # of JPEG, from and below
 
 
 def quantise(y: Tensor) -> Tensor:
     """Round to the 256 levels of uint8; gradients pass straight through."""
     rounded = ((y.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
     return y + (rounded - y).detach()
+
+
+def coded(y: Tensor) -> Tensor:
+    """As JPEG leaves it, at a quality drawn for each picture; gradients pass straight through. Video codecs do much the
+    same: they round the coefficients of blocks, and keep colour at half the resolution."""
+    pixels = ((y.detach().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    found = np.empty_like(pixels)
+    for out, picture in zip(found, pixels, strict=True):
+        quality = int(torch.randint(*QUALITIES, ()))
+        file = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        out[...] = cv2.imdecode(file, cv2.IMREAD_COLOR)[..., ::-1]
+    left = torch.from_numpy(found).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return y + (left - y).detach()
 
 
 def _resample(y: Tensor) -> Tensor:
@@ -28,17 +45,16 @@ def _resample(y: Tensor) -> Tensor:
     frame = F.grid_sample(
         y, F.affine_grid(there, [n, 3, size, size], align_corners=False), align_corners=False, padding_mode="border"
     )
-    frame = quantise(frame)
+    frame = coded(frame)
     return F.grid_sample(
         frame, F.affine_grid(back, list(y.shape), align_corners=False), align_corners=False, padding_mode="border"
     )
 
 
 def channel(y: Tensor) -> Tensor:
-    """(N,3,128,128) in -1..1, differentiable. Half of the batch is only quantised, the other half also
-    resampled and given a little noise (what a codec leaves)."""
+    """(N,3,128,128) in -1..1, differentiable. Half of the batch is only quantised, the other half also resampled and
+    coded."""
     y = quantise(y)
     half = len(y) // 2
-    rough = _resample(y[half:])
-    rough = quantise(rough + torch.randn_like(rough) * float(torch.empty(()).uniform_(0, 0.02)))
+    rough = quantise(_resample(y[half:]))
     return torch.cat([y[:half], rough]).contiguous(memory_format=torch.channels_last)

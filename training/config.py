@@ -13,24 +13,25 @@ class Weights:
 
     b_anonymised: float = 0.0  # eq. 1, first term: |F_d - I|. Holds the network in y = x, hence off.
     b_restored: float = 10.0  # eq. 1, second term: |F_r - I|
-    attr_cls: float = 0.5  # eq. 2
+    attr_cls: float = 3.0  # eq. 2
     adv: float = 0.0  # eq. 3, on fixed identity labels
-    feat: float = 6.0  # eq. 4
-    feat_local: float = 4.0  # the same for the local features, as push_features
+    feat: float = 9.0  # eq. 4
+    feat_local: float = 8.0  # the same for the local features, as push_features
     rec: float = 1.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
-    gan: float = 3.5  # hinge loss of the patch and feature discriminators
-    push: float = 10.0  # embedding of y at least `margin` away from x
-    push_features: float = 10.0  # the same for the local features
+    gan: float = 4.0  # hinge loss of the patch and feature discriminators
+    push: float = 7.0  # embedding of y at least `margin` away from x
+    push_features: float = 7.0  # the same for the local features
     pull: float = 2.0  # y towards a real face that has the asked-for coordinates
     clipped: float = 300.0  # y within the range of uint8: what is clipped cannot be restored
+    landmarks: float = 10.0  # of y where x has them
     unexpected: float = 6.0  # what of x its content and coordinates do not let expect: the key has to hide it
 
 
 # The paper's own weights (below its equation 7), for comparison: nothing that measurement added.
 PAPER_WEIGHTS = Weights(
     b_anonymised=20, b_restored=20, attr_cls=20, adv=1, feat=10, rec=20, domain_cls=20, gan=1,
-    feat_local=0, push=0, push_features=0, pull=0, clipped=0, unexpected=0,
+    feat_local=0, push=0, push_features=0, pull=0, clipped=0, landmarks=0, unexpected=0,
 )  # fmt: skip
 
 
@@ -45,14 +46,16 @@ class Config:
     seed: int = 0
     learning_rate: float = 5e-4
     discriminator_learning_rate: float = 8e-4
-    ema: float = 0.99
+    ema: float = 0.995
     push_start: int = 100
     push_ramp: int = 300
-    margin: float = 1.2
+    margin: float = 1.1
     chips: tuple[int, ...] = (120, 128, 136, 150)
     cool_down: float = 0.35  # share of a run's minutes at its end in which the rates fall to nothing, linearly
-    swap_share: float = 0.5  # share of a batch whose coordinates become those of a real other face
+    swap_share: float = 0.5  # share of a batch of which the key asks for a real other face
     phase1_steps: int = 600
+    landmark_steps: int = 1500
+    landmark_noise: float = 1.0  # px, what a detector is off by
     checkpoint_minutes: float = 4.0
     sample_every: int = 250
     weights: Weights = field(default_factory=Weights)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mfm_edge.factors import ATTRIBUTES
 
-__all__ = ["FaceSet", "label_columns", "load_faces", "to_tensor"]
+__all__ = ["FaceSet", "label_columns", "load_faces", "mirrored", "to_tensor"]
 
 # Column of the CelebA labels behind each factor, and whether the label says the opposite of the factor.
 label_columns: dict[str, tuple[str, bool]] = {
@@ -82,6 +82,15 @@ def load_faces(folder: Path, part: str, *, limit: int | None = None) -> FaceSet:
         attributes=np.concatenate(attributes),
         landmarks=np.concatenate(landmarks),
     )
+
+
+def mirrored(
+    crops: NDArray[np.uint8], landmarks: NDArray[np.float32]
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Crops (N, H, W, 3) and landmarks (N, 5, 2) px as in a mirror: left eye and mouth corner become the right ones."""
+    flipped = landmarks[:, [1, 0, 2, 4, 3]].copy()
+    flipped[..., 0] = crops.shape[2] - 1 - flipped[..., 0]
+    return crops[:, :, ::-1], flipped
 
 
 def to_tensor(crops: NDArray[np.uint8]) -> torch.Tensor:

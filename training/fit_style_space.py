@@ -2,7 +2,8 @@
 
 Principal components of the coarse luminance inside the face. Directions that must stay as in the input are taken out:
 brightness and contrast, the strongest components (lighting), and those that carry smile, mouth opening and pose. What
-is left is what a key may turn. Then the principal axes of the hidden part, among which a key scrambles.
+is left is what a key may turn. Then the principal axes of the hidden part, among which a key scrambles, and what is to
+be expected of the coordinates.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from mfm_edge.factors import ATTRIBUTES
 from mfm_edge.style import BLOCK, COORDINATES, NEIGHBOURS, face_blocks
 from training.bands import GRAIN, Bands, face_share
 from training.data import FaceSet, to_tensor
+from training.person import Context
 from training.style_space import SPREAD_LIMIT, StyleSpace, coarse_luminance
 
-__all__ = ["fit_axes", "fit_style_space"]
+__all__ = ["fit_axes", "fit_person", "fit_style_space"]
 
 LIGHTING_COMPONENTS = 4
 REST_SHARE = 0.1  # coefficients that belong to the face by less than this stay, as do those at the window's border
+LEAST_SPREAD = 1e-3  # of what is seen: the projection leaves nothing but rounding in some directions
+RIDGE = 0.02  # of the regression of coordinates on their context, which rounding and codecs disturb
 ROUNDING = 0.004  # half a level of uint8: nothing varies less
 KEPT_ATTRIBUTES = ("smiling", "mouth_open")
 
@@ -65,7 +69,8 @@ def fit_style_space(faces: FaceSet) -> StyleSpace:
     rest[inside] = np.linalg.svd(readings)[0][:, readings.shape[1] :]
     exact = (part.astype(np.float32) for part in (analysis, synthesis, rest))
     no_axes, no_spreads = [np.zeros((0, 0), np.float16)] * 3, [np.zeros(0, np.float32)] * 3
-    return fit_axes(StyleSpace(*exact, *no_axes, *no_spreads), faces)
+    no_context = [np.zeros((0, 0), np.float32)] * 4
+    return fit_person(fit_axes(StyleSpace(*exact, *no_axes, *no_spreads, *no_context), faces), faces)
 
 
 def _inside() -> NDArray[np.bool_]:
@@ -90,6 +95,24 @@ def fit_axes(space: StyleSpace, faces: FaceSet) -> StyleSpace:
         space, coarse_axes=coarse[0], fine_axes=fine[0], colour_axes=colour[0],
         coarse_spread=coarse[1], fine_spread=fine[1], colour_spread=colour[1],
     )  # fmt: skip
+
+
+def fit_person(space: StyleSpace, faces: FaceSet) -> StyleSpace:
+    """The space with what a face's context says of its coordinates, fitted on these faces by linear regression."""
+    context, analysis = Context(space), torch.from_numpy(space.analysis)
+    seen, own = [], []
+    for start, x in zip(range(0, len(faces), 500), _tensors(faces), strict=True):
+        seen.append(context(x, torch.from_numpy(faces.landmarks[start : start + 500])).double())
+        own.append((coarse_luminance(x).flatten(1) @ analysis).double())
+    known, coordinates = torch.cat(seen), torch.cat(own)
+    mean, spread = known.mean(0), known.std(0).clamp_min(LEAST_SPREAD)
+    known = (known - mean) / spread
+    ridge = RIDGE * len(known) * torch.eye(known.shape[1], dtype=torch.float64)
+    expectation = torch.linalg.solve(known.T @ known + ridge, known.T @ coordinates)
+    left = coordinates - known @ expectation
+    variety = torch.linalg.cholesky(left.T @ left / len(left)).T
+    found = (part.numpy().astype(np.float32) for part in (mean, spread, expectation, variety))
+    return replace(space, **dict(zip(("context_mean", "context_spread", "expectation", "variety"), found, strict=True)))
 
 
 def _axes(product: torch.Tensor, total: torch.Tensor, count: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:

@@ -16,10 +16,11 @@ __all__ = ["Keys", "random_attributes", "random_keys"]
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """N keys as mfm_edge.style.StyleKey has them one by one: rotation (N,C,C), order and signs (N,DETAILS),
-    signature_from and signature_to (N,1024); and attributes (N,A) in {-1,0,+1}."""
+    """N keys as mfm_edge.style.StyleKey has them one by one: rotation (N,C,C), person (N,C), order and signs
+    (N,DETAILS), signature_from and signature_to (N,1024); and attributes (N,A) in {-1,0,+1}."""
 
     rotation: Tensor
+    person: Tensor
     order: Tensor
     signs: Tensor
     signature_from: Tensor
@@ -31,14 +32,18 @@ class Keys:
         back = self.order.argsort(1)
         signs = self.signs.gather(1, back)
         rotation = self.rotation.transpose(1, 2)
-        return Keys(rotation, back, signs, self.signature_to, self.signature_from, self.attributes)
+        return Keys(rotation, self.person, back, signs, self.signature_to, self.signature_from, self.attributes)
 
     def __getitem__(self, index: Tensor | slice) -> Keys:
         return Keys(*(getattr(self, name)[index] for name in self.__slots__))
 
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """What the modifier takes beside the faces."""
-        return self.rotation, self.order, self.signs, self.signature_from, self.signature_to
+    def style_inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the style encoder takes beside the faces and their landmarks."""
+        return self.rotation, self.person, self.signature_from, self.signature_to
+
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """What the modifier takes beside the faces and their landmarks."""
+        return self.rotation, self.person, self.order, self.signs, self.signature_from, self.signature_to
 
 
 HAIR_COLOURS = 4  # the first entries of ATTRIBUTES exclude each other
@@ -64,8 +69,9 @@ def random_keys(n: int, rng: np.random.Generator, *, attributes: np.ndarray | No
         rotation[:, band, band] = q * r.diagonal(dim1=1, dim2=2).sign()[:, None, :]
         start += size
     wanted = np.zeros((n, len(ATTRIBUTES)), np.float32) if attributes is None else attributes
+    person = torch.from_numpy(rng.standard_normal((n, COORDINATES)).astype(np.float32))
     order = torch.from_numpy(shuffled(rng.random((n, DETAILS // NEIGHBOURS, NEIGHBOURS))))
     signs = torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), (n, DETAILS)))
     original = torch.from_numpy(original_signature()).expand(n, -1)
     coded = torch.from_numpy(signature(rng.random((n, STYLE_SIZE)) < 0.5, wanted))
-    return Keys(rotation, order, signs, original, coded, torch.from_numpy(wanted))
+    return Keys(rotation, person, order, signs, original, coded, torch.from_numpy(wanted))

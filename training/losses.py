@@ -18,6 +18,7 @@ __all__ = [
     "feature_dissimilarity",
     "hinge_discriminator",
     "hinge_generator",
+    "moved_landmarks",
     "push_away",
     "push_features",
     "reconstruction",
@@ -106,6 +107,12 @@ def unexpected(left: list[Tensor], hidden: list[Tensor]) -> Tensor:
     over the portions. left, hidden: portions (N,K) of what was left over, and of all that there was."""
     varying = (portion - portion.mean(0) for portion in hidden)
     return torch.stack([a.square().mean() / b.square().mean() for a, b in zip(left, varying, strict=True)]).sum()
+
+
+def moved_landmarks(landmarks: Tensor, original: Tensor) -> Tensor:
+    """Mean distance of landmarks (N,5,2) px from the original's, in units of the distance between the eyes."""
+    apart = (original[:, 1] - original[:, 0]).square().sum(1).sqrt().mean()
+    return (landmarks - original).square().sum(2).add(1e-3).sqrt().mean() / apart
 
 
 def hinge_generator(scores: list[Tensor]) -> Tensor:

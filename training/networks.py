@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mfm_edge.style import PLANE, STYLE_SIZE
+from mfm_edge.types import WINDOW
 from training.bands import GRAIN, Bands
 from training.finish import Finish
 from training.style_encoder import StyleEncoder, StyleReader
@@ -26,6 +27,7 @@ __all__ = ["LATENT_CHANNELS", "ContentEncoder", "Decoder", "Modifier", "repeat_a
 
 LATENT_CHANNELS = 256
 BRIGHTEST = 0.85  # of toned luminance, which ends at 1: the rest is for colour and for what was not expected
+SPOT = 6.0  # px, at which a landmark's spot has faded to 1/e
 CALM = 0.7  # of what was left over with a wrong key, which is that much more than with the right one
 
 
@@ -56,33 +58,44 @@ class Block(nn.Module):
 
 
 class ContentEncoder(nn.Module):
-    """(N,3,128,128) RGB in -1..1 -> (N,256,32,32), zero outside the window: the same for original and surrogate.
+    """(N,3,128,128) RGB in -1..1, landmarks (N,5,2) px -> (N,256,32,32), zero outside the window: the same for original
+    and surrogate.
 
     It sees what the modifier leaves alone: coarse luminance without the coordinates that a key turns, coarse colour,
-    and what surrounds the face. Its mean over channels is zero, which makes the repeat-and-add transparent: the mean
-    over channels of the sum is the style code itself.
+    what surrounds the face, and where eyes, nose and mouth are. Its mean over channels is zero, which makes the
+    repeat-and-add transparent: the mean over channels of the sum is the style code itself.
     """
 
     def __init__(self, bands: Bands) -> None:
         super().__init__()
         self.bands = bands
-        self.stem = nn.Sequential(nn.Conv2d(6, 64, 3, padding=1), nn.SiLU(), nn.Conv2d(64, LATENT_CHANNELS, 1))
+        self.stem = nn.Sequential(nn.Conv2d(11, 64, 3, padding=1), nn.SiLU(), nn.Conv2d(64, LATENT_CHANNELS, 1))
         self.blocks = nn.Sequential(Block(1), Block(2))
+        axis = (torch.arange(WINDOW[2] // 4) + 0.5) * 4 - 0.5
+        self.register_buffer("columns", axis + WINDOW[1], persistent=False)
+        self.register_buffer("rows", axis + WINDOW[0], persistent=False)
 
     def visible(self, x: Tensor) -> Tensor:
         """What the network may see of a crop, (N,6,24,24): luminance of four cells of the fine grid; red and blue."""
         light, colour = self.bands.cells(*self.bands.stays(*self.bands.split(x)))
         return torch.cat([F.pixel_unshuffle(light, 2), colour], 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        z = self.blocks(self.stem(self.visible(x)))
+    def places(self, landmarks: Tensor) -> Tensor:
+        """Landmarks (N,5,2), crop px -> a spot at each, (N,5,24,24) in 0..1."""
+        across = torch.exp(-((self.columns - landmarks[:, :, :1]) / SPOT).square())
+        down = torch.exp(-((self.rows - landmarks[:, :, 1:]) / SPOT).square())
+        return down[:, :, :, None] * across[:, :, None, :]
+
+    def forward(self, x: Tensor, landmarks: Tensor) -> Tensor:
+        z = self.blocks(self.stem(torch.cat([self.visible(x), self.places(landmarks)], 1)))
         z = z - z.mean(1, keepdim=True)
         return F.pad(z, border(4))
 
 
 class Decoder(nn.Module):
-    """Summed latents (N,256,32,32) of the face that comes in and of the one that goes out, order and signs (N,DETAILS)
-    and input crop (N,3,128,128) -> (N,3,128,128) RGB in -1..1."""
+    """Summed latents (N,256,32,32) of the face that comes in and of the one that goes out, style code (N,1024) of the
+    face to show where the key is wrong, order and signs (N,DETAILS) and input crop (N,3,128,128) -> (N,3,128,128) RGB
+    in -1..1."""
 
     def __init__(self, bands: Bands) -> None:
         super().__init__()
@@ -131,8 +144,10 @@ class Decoder(nn.Module):
         beyond = bands.hidden(*bands.coefficients(cells - cells.clamp(-BRIGHTEST, BRIGHTEST), no_colour))
         return [part - more for part, more in zip(hidden, beyond, strict=True)]
 
-    def forward(self, latent_from: Tensor, latent_to: Tensor, order: Tensor, signs: Tensor, x: Tensor) -> Tensor:
-        return self.draw(x, self.change(latent_from, latent_to, order, signs, x)[0])
+    def forward(
+        self, latent_from: Tensor, latent_to: Tensor, otherwise: Tensor, order: Tensor, signs: Tensor, x: Tensor
+    ) -> Tensor:
+        return self.draw(x, self.change(latent_from, latent_to, otherwise, order, signs, x)[0])
 
     def draw(self, x: Tensor, change: Tensor) -> Tensor:
         """Crop (N,3,128,128) and change of its toned window (N,3,96,96) -> face; not clamped in training mode."""
@@ -141,7 +156,7 @@ class Decoder(nn.Module):
         return y if self.training else y.clamp(-1, 1)
 
     def change(
-        self, latent_from: Tensor, latent_to: Tensor, order: Tensor, signs: Tensor, x: Tensor
+        self, latent_from: Tensor, latent_to: Tensor, otherwise: Tensor, order: Tensor, signs: Tensor, x: Tensor
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Change of the toned window's RGB (N,3,96,96); the hidden part of x, and what of it was not expected.
 
@@ -150,13 +165,12 @@ class Decoder(nn.Module):
         bands = self.bands
         code_from, code_to = latent_from.mean(1).flatten(1), latent_to.mean(1).flatten(1)  # the style codes, read back
         _, picture_from = self.reader(code_from)
-        sign, picture_to = self.reader(code_to)
-        surrogate, picture = sign > 0, picture_to - picture_from
+        surrogate = self.reader(code_to)[0] > 0
         light, colour = bands.split(x)
         own, grain = bands.hidden(light, colour), bands.grain(x)
         stays = bands.stays(light, colour)[0]
         nothing = [torch.zeros_like(part) for part in own]
-        known_from, known_to = (stays + bands.show(nothing, shown)[0] for shown in (picture_from, picture_to))
+        known_from = stays + bands.show(nothing, picture_from)[0]
 
         def shuffle(portion: int, left: Tensor) -> Tensor:
             sent = torch.where(surrogate, left, left / bands.damping(portion))
@@ -181,9 +195,12 @@ class Decoder(nn.Module):
         left_first = (part - drawn for part, drawn in zip(own, first_from, strict=True))
         found = bands.trust([shuffle(portion, left) for portion, left in enumerate(left_first)])
         trust = torch.where(surrogate, 1.0, found)
-        # With a wrong key comes out what every other key makes: a surrogate, so its signature stays as it came in.
-        kept = (1 - trust) * (1 - self.reader.inside) * (code_from - code_to)
-        h_to = self.think(repeat_add(latent_to, kept), code_to + kept)
+        # With a wrong key comes out what every other key makes: a surrogate, of the person whom that key asks for.
+        doubt = (1 - trust) * (otherwise - code_to)
+        code_to = code_to + doubt
+        picture_to = self.reader(code_to)[1]
+        picture, known_to = picture_to - picture_from, stays + bands.show(nothing, picture_to)[0]
+        h_to = self.think(repeat_add(latent_to, doubt), code_to)
         drawn_coarse = torch.cat([first_from[0], self.expected(h_to, known_to)[0]])
         coarse = exchange(0, drawn_coarse)
         middle = light + bands.show([coarse[1] - own[0], *nothing[1:]], picture)[0]
@@ -219,18 +236,28 @@ class Modifier(nn.Module):
         self.decoder = Decoder(bands)
 
     def forward(
-        self, x: Tensor, rotation: Tensor, order: Tensor, signs: Tensor, signature_from: Tensor, signature_to: Tensor
+        self,
+        x: Tensor,
+        landmarks: Tensor,
+        rotation: Tensor,
+        person: Tensor,
+        order: Tensor,
+        signs: Tensor,
+        signature_from: Tensor,
+        signature_to: Tensor,
     ) -> Tensor:
-        """Crops (N,3,128,128) and keys (training.keys) -> faces (N,3,128,128); not clamped in training mode."""
-        style_from, style_to = self.style_encoder(x, rotation, signature_from, signature_to)
-        return self.modify(x, style_from, style_to, order, signs)[0]
+        """Crops (N,3,128,128), landmarks of the originals (N,5,2) px and keys (training.keys) -> faces (N,3,128,128);
+        not clamped in training mode."""
+        styles = self.style_encoder(x, landmarks, rotation, person, signature_from, signature_to)
+        return self.modify(x, landmarks, styles, order, signs)[0]
 
     def modify(
-        self, x: Tensor, style_from: Tensor, style_to: Tensor, order: Tensor, signs: Tensor
+        self, x: Tensor, landmarks: Tensor, styles: tuple[Tensor, Tensor, Tensor], order: Tensor, signs: Tensor
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Faces as `forward` gives them from style codes (N,1024); the hidden part of x, and what of it was not
+        """Faces as `forward` gives them from the style encoder's codes; the hidden part of x, and what of it was not
         expected."""
-        content = self.content_encoder(x)
+        content = self.content_encoder(x, landmarks)
+        style_from, style_to, otherwise = styles
         latents = repeat_add(content, style_from), repeat_add(content, style_to)
-        change, hidden, left = self.decoder.change(*latents, order, signs, x)
+        change, hidden, left = self.decoder.change(*latents, otherwise, order, signs, x)
         return self.decoder.draw(x, change), hidden, left

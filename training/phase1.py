@@ -1,8 +1,12 @@
-"""Phase 1 (paper section 3.1): the style classifier C, multi-task over identity and attributes, and the style space."""
+"""Phase 1 (paper section 3.1): the style classifier C, multi-task over identity and attributes; with it the style space
+and the reader of landmarks, which stay as they are in phase 2."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mfm_edge.factors import ATTRIBUTES
+from training.config import Config
 from training.data import FaceSet, to_tensor
-from training.style_space import window
+from training.fit_style_space import fit_style_space
+from training.landmarks import LandmarkReader, train_landmark_reader
+from training.style_space import StyleSpace, window
 
-__all__ = ["StyleClassifier", "train_classifier"]
+__all__ = ["Phase1", "StyleClassifier", "train_classifier"]
 
 
 class StyleClassifier(nn.Module):
@@ -54,3 +61,35 @@ def train_classifier(faces: FaceSet, *, steps: int, rng: np.random.Generator) ->
         optimiser.step()
         schedule.step()
     return net.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase1:
+    """What phase 1 leaves to phase 2: the style space, and two frozen networks that serve as losses."""
+
+    space: StyleSpace
+    classifier: StyleClassifier
+    landmark_reader: LandmarkReader
+
+    @staticmethod
+    def train(faces: FaceSet, config: Config) -> Phase1:
+        rng = np.random.default_rng(config.seed)
+        return Phase1(
+            fit_style_space(faces),
+            train_classifier(faces, steps=config.phase1_steps, rng=rng),
+            train_landmark_reader(faces, steps=config.landmark_steps, rng=rng),
+        )
+
+    def state(self) -> dict[str, Any]:
+        networks = {name: getattr(self, name).state_dict() for name in ("classifier", "landmark_reader")}
+        return networks | self.space.tensors()
+
+    @staticmethod
+    def load(state: Mapping[str, Any]) -> Phase1:
+        """The inverse of `state`."""
+        classifier = StyleClassifier(len(state["classifier"]["identity.bias"]))
+        reader = LandmarkReader()
+        classifier.load_state_dict(state["classifier"])
+        reader.load_state_dict(state["landmark_reader"])
+        space = StyleSpace.load(state)
+        return Phase1(space, classifier.eval().requires_grad_(False), reader.eval().requires_grad_(False))

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training import losses
 from training.channel import channel, quantise
 from training.config import Config
-from training.data import FaceSet, to_tensor
+from training.data import FaceSet, mirrored, to_tensor
 from training.discriminators import FeatureDiscriminator, PatchDiscriminator
 from training.keys import random_attributes, random_keys
 from training.networks import Modifier
-from training.phase1 import StyleClassifier
+from training.phase1 import Phase1
 from training.recogniser import Recogniser, View, distance, random_view
-from training.style_space import StyleSpace
-from training.targets import TargetFinder
+from training.targets import TargetFinder, moved
 
 __all__ = ["Trainer"]
 
@@ -28,14 +28,12 @@ __all__ = ["Trainer"]
 class Trainer:
     """Networks, optimisers and the step counter; `step` does one update of each network."""
 
-    def __init__(
-        self, faces: FaceSet, space: StyleSpace, classifier: StyleClassifier, recogniser: Recogniser, config: Config
-    ) -> None:
-        self.config, self.faces, self.classifier, self.recogniser = config, faces, classifier, recogniser
+    def __init__(self, faces: FaceSet, phase1: Phase1, recogniser: Recogniser, config: Config) -> None:
+        self.config, self.faces, self.phase1, self.recogniser = config, faces, phase1, recogniser
         self.targets = TargetFinder(faces)
         layout = torch.channels_last
-        self.modifier = Modifier(space).to(memory_format=layout)
-        self.average = Modifier(space).to(memory_format=layout).eval().requires_grad_(False)
+        self.modifier = Modifier(phase1.space).to(memory_format=layout)
+        self.average = Modifier(phase1.space).to(memory_format=layout).eval().requires_grad_(False)
         self.average.load_state_dict(self.modifier.state_dict())
         self.patches = PatchDiscriminator().to(memory_format=layout)
         self.heads = FeatureDiscriminator().to(memory_format=layout)
@@ -83,39 +81,49 @@ class Trainer:
     def _modules() -> tuple[str, ...]:
         return "modifier", "average", "patches", "heads", "optimiser", "discriminator_optimiser"
 
-    def _batch(self) -> tuple[np.ndarray, Tensor, Tensor]:
+    def _batch(self) -> tuple[np.ndarray, NDArray[np.uint8], NDArray[np.float32]]:
+        """Indices of faces, their crops and landmarks, half of them mirrored."""
         index = self.rng.integers(0, len(self.faces), self.config.batch)
-        crops = self.faces.crops[index].copy()
-        mirrored = self.rng.random(len(index)) < 0.5
-        crops[mirrored] = crops[mirrored, :, ::-1]
-        return index, to_tensor(crops), torch.from_numpy(self.faces.attributes[index])
+        crops, landmarks = self.faces.crops[index].copy(), self.faces.landmarks[index].copy()
+        turned = self.rng.random(len(index)) < 0.5
+        crops[turned], landmarks[turned] = mirrored(crops[turned], landmarks[turned])
+        return index, crops, landmarks
+
+    def _real_others(self, index: NDArray[np.intp], places: NDArray[np.float32]) -> Tensor:
+        """Photographs of other people much like these, with eyes, nose and mouth at the same places."""
+        found = self.targets.find(index, self.rng)
+        return to_tensor(moved(self.faces.crops[found], self.faces.landmarks[found], places))
 
     def step(self) -> dict[str, float]:
         """One update of the modifier and one of the discriminators; returns the losses."""
         config, w, n = self.config, self.config.weights, self.config.batch
-        index, x, labels = self._batch()
+        index, crops, places = self._batch()
+        x, labels = to_tensor(crops), torch.from_numpy(self.faces.attributes[index])
+        landmarks = torch.from_numpy(places)
+        landmarks = landmarks + config.landmark_noise * torch.randn_like(landmarks)
         keys = random_keys(n, self.rng, attributes=random_attributes(n, self.rng))
         encoder = self.modifier.style_encoder
         push = 0.25 + 0.75 * float(np.clip((self.steps - config.push_start) / config.push_ramp, 0, 1))
 
-        # Some of the batch gets the coordinates of a real other person, so that there is a photograph to learn from.
+        # For some of the batch the key asks for a real other person, so that there is a photograph to learn from.
         swaps = int(n * config.swap_share)
         view = random_view(n, int(self.rng.choice(config.chips)))
-        real_target = to_tensor(self.faces.crops[self.targets.find(index[:swaps], self.rng)])
+        real_target = self._real_others(index[:swaps], places[:swaps])
         with torch.no_grad():
             embedding_x, features_x = self.recogniser(x, view)
             apart = distance(embedding_x, embedding_x.roll(1, 0)).mean()
             alike = F.cosine_similarity(embedding_x, embedding_x.roll(1, 0)).mean()
             _, features_target = self.recogniser(real_target, view[:swaps])
+            read_x = self.phase1.landmark_reader(x)
             own = encoder.coordinates(x)
-            turned = encoder.turn(own, keys.rotation, keys.signature_to)
-            turned[:swaps] = encoder.coordinates(real_target)
-
-        style_from, style_to = encoder.draw(own, keys.signature_from), encoder.draw(turned, keys.signature_to)
-        y, hidden, left = self.modifier.modify(x, style_from, style_to, keys.order, keys.signs)
+        expected = encoder.expected(x, landmarks)
+        with torch.no_grad():
+            keys.person[:swaps] = encoder.person.like(encoder.coordinates(real_target), expected[:swaps])
+        styles = encoder(x, landmarks, *keys.style_inputs())
+        y, hidden, left = self.modifier.modify(x, landmarks, styles, keys.order, keys.signs)
         terms: dict[str, Tensor] = {
             "clipped": losses.clipped(y),
-            "unexpected": losses.unexpected(left, hidden),
+            "unexpected": losses.unexpected([*left, own - expected], [*hidden, own]),
             "b_anonymised": losses.appearance(y, x),
         }
         # In turn, because each costs a pass: a second key on x and a wrong key on y (equation 4 wants both), and the
@@ -127,25 +135,21 @@ class Trainer:
         self.modifier.decoder.finish.requires_grad_(turn == "right key")
         if turn == "right key":
             sent = channel(y[pick])
-            # The right key turns back what was turned; what the channel did to the coordinates turns with it.
-            reached = encoder.coordinates(sent)
-            error = keys.rotation[pick].transpose(1, 2) @ (reached - turned[pick])[:, :, None]
-            back = encoder.draw(own[pick] + error.squeeze(2), keys.signature_from[pick])
-            style = encoder.draw(reached, keys.signature_to[pick])
-            restoring = keys[pick].inverse()
-            other = restored = self.modifier.modify(sent, style, back, restoring.order, restoring.signs)[0]
+            other = restored = self.modifier(sent, landmarks[pick], *keys[pick].inverse().inputs())
             terms["b_restored"] = losses.appearance(restored, x[pick])
         else:
             others = random_keys(len(pick), self.rng)
             if turn == "second key":
-                other = self.modifier(x[pick], *others.inputs())
+                other = self.modifier(x[pick], landmarks[pick], *others.inputs())
             else:
-                other = self.modifier(quantise(y)[pick], *others.inverse().inputs())
+                other = self.modifier(quantise(y)[pick], landmarks[pick], *others.inverse().inputs())
             terms["clipped"] += losses.clipped(other)
         embeddings, features = self.recogniser(torch.cat([y, other]), View.join(view, view[pick]))
         fake = y if turn == "right key" else torch.cat([y, other])
         fakes = len(fake)
         embedding_y = embeddings[:n]
+        read = self.phase1.landmark_reader(fake)
+        terms["landmarks"] = losses.moved_landmarks(read, torch.cat([read_x, read_x[pick]])[:fakes])
         scores, feature_logits = self.heads([f[:fakes] for f in features])
         patch_scores, patch_logits = self.patches(fake)
         terms["gan"] = losses.hinge_generator([*scores, patch_scores])
@@ -164,11 +168,11 @@ class Trainer:
             terms["feat"] = losses.feature_dissimilarity(embeddings[n:], embedding_y[pick], alike)
             terms["feat_local"] = losses.push_features([f[n:] for f in features], [f[pick] for f in features])
         if w.adv or w.domain_cls:
-            _, attribute_logits = self.classifier(y)
+            _, attribute_logits = self.phase1.classifier(y)
             terms["domain_cls"] = losses.domain_classification(patch_logits[:n], attribute_logits)
             if turn == "right key":
                 identities = torch.from_numpy(self.faces.identities[index])[pick]
-                terms["adv"] = losses.adversarial_identity(self.classifier(restored)[0], identities)
+                terms["adv"] = losses.adversarial_identity(self.phase1.classifier(restored)[0], identities)
         weights = dataclasses.asdict(w)
         total = torch.stack([weights[name] * term for name, term in terms.items() if weights[name]]).sum()
         self.optimiser.zero_grad(set_to_none=True)

@@ -1,7 +1,7 @@
 """python -m training.state --run RUN: the small file that lets anybody go on from the shipped model.
 
-The run's averaged network, discriminators, style classifier and style space in half precision, without the optimisers'
-moments, which come back within a few steps. `python -m training.train --start FILE` begins a new run from it.
+The run's averaged network, discriminators and phase 1 in half precision, without the optimisers' moments, which come
+back within a few steps. `python -m training.train --start FILE` begins a new run from it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from training.style_space import StyleSpace
 
 __all__ = ["STATE", "main", "pack", "unpack"]
 
@@ -30,7 +28,7 @@ def pack(run: Path, path: Path) -> int:
         "patches": _halve(checkpoint["patches"]),
         "heads": _halve(checkpoint["heads"]),
         # The space exactly: restoring rests on its parts being inverse.
-        "phase1": {"classifier": _halve(phase1["classifier"]), **StyleSpace.load(phase1).tensors()},
+        "phase1": {name: _halve(value) if isinstance(value, dict) else value for name, value in phase1.items()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
@@ -47,7 +45,7 @@ def unpack(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The networks by name with the step count, and phase 1; everything in single precision."""
     state = torch.load(path, weights_only=True)
     phase1 = state.pop("phase1")
-    phase1["classifier"] = _widen(phase1["classifier"])
+    phase1 = {name: _widen(value) if isinstance(value, dict) else value for name, value in phase1.items()}
     networks = {name: value if name == "steps" else _widen(value) for name, value in state.items()}
     return networks, phase1
 

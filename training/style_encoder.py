@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mfm_edge.style import BLOCK, COORDINATES, DIRECTION_CELLS, PLANE, STYLE_SIZE, signature_cells
+from mfm_edge.factors import ATTRIBUTES
+from mfm_edge.style import BLOCK, CELLS_AN_ATTRIBUTE, DIRECTION_CELLS, PLANE, STYLE_SIZE, signature_cells
 from training.bands import BLOCKS
+from training.person import Context, Person
 from training.style_space import StyleSpace, border, coarse_luminance, window
 
 __all__ = ["StyleEncoder", "StyleReader"]
 
-# Distance of a surrogate's coordinates from the mean, in units of the usual one: this much at the usual distance of the
-# original, and growing with this power of it.
-SURROGATE_RADIUS, EVENED = 1.1, 0.5
+FAINT = 0.3  # of the original's coordinates in a surrogate's; their noise grows by the inverse of it when restored
+FURTHEST = 3.0  # from what was expected, in usual distances from the mean
 STYLE_GAIN = 2.0  # the picture in the style code against luminance in -1..1, so that it weighs as much as the key bits
 
 
@@ -31,6 +30,8 @@ class StyleReader(nn.Module):
         direction[cells[:DIRECTION_CELLS]] = 1 / DIRECTION_CELLS
         self.register_buffer("inside", inside.view(1, STYLE_SIZE), persistent=False)
         self.register_buffer("direction", direction.view(STYLE_SIZE, 1), persistent=False)
+        asked = cells[DIRECTION_CELLS:][: CELLS_AN_ATTRIBUTE * len(ATTRIBUTES) : CELLS_AN_ATTRIBUTE]
+        self.register_buffer("asked", asked, persistent=False)
 
     def forward(self, style: Tensor) -> tuple[Tensor, Tensor]:
         """style (N,1024) -> sign (N,1), +1 for surrogates and -1 for originals; picture (N,1,12,12)."""
@@ -38,14 +39,17 @@ class StyleReader(nn.Module):
         picture = (style * self.inside / STYLE_GAIN).view(-1, 1, PLANE, PLANE)
         return sign, F.avg_pool2d(window(picture, 4), BLOCK // 4)
 
+    def attributes(self, signature: Tensor) -> Tensor:
+        """A surrogate's signature (N,1024) -> the attributes that it asks for (N,A), in -1..1."""
+        return signature[:, self.asked]
+
 
 class StyleEncoder(nn.Module):
-    """Crop, rotation (N,C,C) and the signatures (N,1024) of the face that comes in and of the one that goes out ->
-    their style codes, (N,1024) each.
+    """Crop, landmarks, key and the signatures (N,1024) of the face that comes in and of the one that goes out -> three
+    style codes, (N,1024) each: theirs, and that of the face to show instead where the key turns out to be wrong.
 
-    Reads the face's coordinates in the style space, turns them by the key and draws both as pictures. How far a face
-    lies from the mean is evened out in surrogates, so that odd light makes no odd surrogate, and comes back when they
-    are turned back. Nothing is trained: fitted in phase 1.
+    Reads the face's coordinates in the style space. A surrogate's are those of a person whom the key asks for, and in
+    them, faintly and turned by the key, how the original differs from what was to be expected.
     """
 
     def __init__(self, space: StyleSpace) -> None:
@@ -54,6 +58,8 @@ class StyleEncoder(nn.Module):
         cells = F.interpolate(blocks, scale_factor=BLOCK // 4)
         self.register_buffer("analysis", torch.from_numpy(space.analysis), persistent=False)
         self.reader = StyleReader()
+        self.context = Context(space)
+        self.person = Person(space)
         self.register_buffer("pictures", STYLE_GAIN * F.pad(cells, border(4)).flatten(1), persistent=False)
 
     def coordinates(self, x: Tensor) -> Tensor:
@@ -64,17 +70,34 @@ class StyleEncoder(nn.Module):
         """Coordinates (N,COORDINATES) and signature (N,1024) -> style code (N,1024)."""
         return coordinates @ self.pictures + signature
 
-    def forward(
-        self, x: Tensor, rotation: Tensor, signature_from: Tensor, signature_to: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        c = self.coordinates(x)
-        return self.draw(c, signature_from), self.draw(self.turn(c, rotation, signature_to), signature_to)
+    def expected(self, x: Tensor, landmarks: Tensor) -> Tensor:
+        """Coordinates to be expected of a face, (N,COORDINATES)."""
+        return self.person.expected(self.context(x, landmarks))
 
-    def turn(self, coordinates: Tensor, rotation: Tensor, signature_to: Tensor) -> Tensor:
-        """Coordinates of the face that comes in -> those of the one that goes out, (N,COORDINATES) each."""
-        radius = coordinates.square().sum(1, keepdim=True).add(1e-6).sqrt()
-        usual = math.sqrt(COORDINATES)
-        evened = SURROGATE_RADIUS * usual * (radius / usual) ** EVENED
-        restored = usual * (radius / (SURROGATE_RADIUS * usual)) ** (1 / EVENED)
+    def forward(
+        self,
+        x: Tensor,
+        landmarks: Tensor,
+        rotation: Tensor,
+        person: Tensor,
+        signature_from: Tensor,
+        signature_to: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        own = self.coordinates(x)
         surrogate = (signature_to @ self.reader.direction) > 0
-        return (rotation @ coordinates[:, :, None]).squeeze(2) * torch.where(surrogate, evened, restored) / radius
+        marked = torch.where(surrogate, signature_to, signature_from)
+        expected, asked = self.person(self.context(x, landmarks), person, self.reader.attributes(marked))
+        anonymised = asked + FAINT * _turn(rotation, own - expected)
+        restored = expected + _within(_turn(rotation, own - asked) / FAINT)
+        to = torch.where(surrogate, anonymised, restored)
+        return self.draw(own, signature_from), self.draw(to, signature_to), self.draw(asked, marked)
+
+
+def _turn(rotation: Tensor, coordinates: Tensor) -> Tensor:
+    return (rotation @ coordinates[:, :, None]).squeeze(2)
+
+
+def _within(coordinates: Tensor) -> Tensor:
+    """No further from the mean than any face: further away lies what a wrong key makes."""
+    radius = coordinates.square().mean(1, keepdim=True).add(1e-6).sqrt()
+    return coordinates * (FURTHEST / radius).clamp_max(1)

@@ -18,12 +18,25 @@ from mfm_edge.types import CROP_SIZE, WINDOW
 from training.tone import tone
 from training.wavelet import wavelet
 
-__all__ = ["COARSE_SCALE", "SPREAD_LIMIT", "StyleSpace", "border", "coarse_luminance", "luminance", "window"]
+__all__ = [
+    "COARSE_SCALE",
+    "SHADE",
+    "SPREAD_LIMIT",
+    "StyleSpace",
+    "border",
+    "coarse_colour",
+    "coarse_luminance",
+    "luminance",
+    "window",
+]
 
 COARSE_SCALE = 4.0  # a coarse wavelet coefficient against the luminance that it is a mean of
 SPREAD_LIMIT = 4.0
-# Made once: it takes thousands of small steps, each of which the export would trace.
+# How toned red, green and blue change with the luminance of a face (regression on the training faces).
+SHADE = (1.115, 0.960, 0.901)
+# Made once: they take thousands of small steps, each of which the export would trace.
 COARSE_ROWS = wavelet(WINDOW[2] // 2, 2)[: WINDOW[2] // BLOCK]
+COARSE_COLOUR_ROWS = wavelet(WINDOW[2] // 4, 2)[: WINDOW[2] // BLOCK // 2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +48,9 @@ class StyleSpace:
     (training.bands), by falling variance;
     coarse_spread, fine_spread, colour_spread (M,) float32: standard deviations along them, the same for all that a key
     may shuffle among each other, and none above SPREAD_LIMIT times the median.
+    context_mean, context_spread (CONTEXT,) float32: of what both directions know of a face (training.person);
+    expectation (CONTEXT, COORDINATES) float32: whitened context -> the coordinates to be expected with it;
+    variety (COORDINATES, COORDINATES) float32: standard normal numbers -> how people differ from that.
     """
 
     analysis: NDArray[np.float32]
@@ -46,6 +62,10 @@ class StyleSpace:
     coarse_spread: NDArray[np.float32]
     fine_spread: NDArray[np.float32]
     colour_spread: NDArray[np.float32]
+    context_mean: NDArray[np.float32]
+    context_spread: NDArray[np.float32]
+    expectation: NDArray[np.float32]
+    variety: NDArray[np.float32]
 
     def axes(self) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float16]]:
         """Those of the three portions, in their order."""
@@ -90,3 +110,11 @@ def coarse_luminance(x: torch.Tensor) -> torch.Tensor:
     """(N, 3, 128, 128) RGB in -1..1 -> (N, 1, 12, 12): smooth means of about the window's 8 px blocks, in -1..1."""
     grid = torch.nn.functional.avg_pool2d(luminance(tone(window(x))), 2)
     return COARSE_ROWS @ grid @ COARSE_ROWS.T / COARSE_SCALE
+
+
+def coarse_colour(x: torch.Tensor) -> torch.Tensor:
+    """(N, 3, 128, 128) RGB in -1..1 -> (N, 2, 6, 6): red and blue beyond their shade, in about 16 px blocks."""
+    rgb = tone(window(x))
+    shade = rgb.new_tensor(SHADE).view(1, 3, 1, 1)
+    colour = rgb[:, ::2] - (shade / luminance(shade))[:, ::2] * luminance(rgb)
+    return COARSE_COLOUR_ROWS @ torch.nn.functional.avg_pool2d(colour, 4) @ COARSE_COLOUR_ROWS.T / COARSE_SCALE

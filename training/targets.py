@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mfm_edge.align import estimate_transform
 from mfm_edge.factors import ATTRIBUTES
 from training.data import FaceSet
 
-__all__ = ["TargetFinder"]
+__all__ = ["TargetFinder", "moved"]
 
 # How strongly a disagreement counts, in units of the other features' spread.
 _ATTRIBUTE_WEIGHTS = {
@@ -44,3 +46,20 @@ class TargetFinder:
         gap = ((self._features[index][:, None] - self._features[pool][None]) ** 2).sum(2)
         gap[self._identities[index][:, None] == self._identities[pool][None]] = np.inf
         return pool[gap.argmin(1)]
+
+
+def moved(
+    crops: NDArray[np.uint8], landmarks: NDArray[np.float32], places: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Crops (N, 128, 128, 3) warped so that their landmarks (N, 5, 2) px lie at `places`, affinely with least squares;
+    where that would distort a face, by a similarity transform."""
+    out = np.empty_like(crops)
+    for target, crop, own, wanted in zip(out, crops, landmarks, places, strict=True):
+        matrix = np.linalg.lstsq(np.column_stack([own, np.ones(5)]), wanted, rcond=None)[0].T
+        stretch = np.linalg.svd(matrix[:, :2], compute_uv=False)
+        if stretch[0] > 1.35 or stretch[1] < 0.74 or np.linalg.det(matrix[:, :2]) < 0:
+            matrix = estimate_transform(own, template=wanted)
+        cv2.warpAffine(
+            crop, matrix, crop.shape[1::-1], dst=target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        )
+    return out

@@ -17,14 +17,12 @@ import torch
 
 from training.config import PAPER_WEIGHTS, Config
 from training.data import FaceSet, load_faces, to_tensor
-from training.fit_style_space import fit_style_space
 from training.keys import random_keys
 from training.networks import Modifier
-from training.phase1 import StyleClassifier, train_classifier
+from training.phase1 import Phase1
 from training.phase2 import Trainer
 from training.recogniser import Recogniser
 from training.state import unpack
-from training.style_space import StyleSpace
 
 __all__ = ["main", "save_atomically"]
 
@@ -36,33 +34,29 @@ def save_atomically(value: object, path: Path) -> None:
     os.replace(partial, path)
 
 
-def run_phase1(faces: FaceSet, run: Path, config: Config) -> tuple[StyleSpace, StyleClassifier]:
+def run_phase1(faces: FaceSet, run: Path, config: Config) -> Phase1:
     """Load phase 1 from the run's folder, or do it."""
     path = run / "phase1.pt"
-    classifier = StyleClassifier(int(faces.identities.max()) + 1)
     if path.exists():
-        state = torch.load(path, weights_only=True)
-        classifier.load_state_dict(state["classifier"])
-        return StyleSpace.load(state), classifier.eval().requires_grad_(False)
-    space = fit_style_space(faces)
-    classifier = train_classifier(faces, steps=config.phase1_steps, rng=np.random.default_rng(config.seed))
-    save_atomically({"classifier": classifier.state_dict(), **space.tensors()}, path)
-    return space, classifier
+        return Phase1.load(torch.load(path, weights_only=True))
+    phase1 = Phase1.train(faces, config)
+    save_atomically(phase1.state(), path)
+    return phase1
 
 
 @torch.no_grad()
 def sample_picture(network: Modifier, faces: FaceSet, path: Path) -> None:
     """A sheet for the eye: original, two surrogates, restored, restored with a wrong key; uint8 in between."""
-    x = to_tensor(faces.crops)
+    x, landmarks = to_tensor(faces.crops), torch.from_numpy(faces.landmarks)
     rng = np.random.default_rng(7)
     right, wrong = random_keys(len(x), rng), random_keys(len(x), rng)
-    y = ((network(x, *right.inputs()) + 1) * 127.5).round() / 127.5 - 1
+    y = ((network(x, landmarks, *right.inputs()) + 1) * 127.5).round() / 127.5 - 1
     rows = [
         x,
         y,
-        network(x, *wrong.inputs()),
-        network(y, *right.inverse().inputs()),
-        network(y, *wrong.inverse().inputs()),
+        network(x, landmarks, *wrong.inputs()),
+        network(y, landmarks, *right.inverse().inputs()),
+        network(y, landmarks, *wrong.inverse().inputs()),
     ]
     sheet = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
     pixels = ((sheet + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
@@ -124,8 +118,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.start is not None and not (args.run / "checkpoint.pt").exists():
         networks, phase1 = unpack(args.start)
         save_atomically(phase1, args.run / "phase1.pt")
-    space, classifier = run_phase1(faces, args.run, config)
-    trainer = Trainer(faces, space, classifier, recogniser, config)
+    trainer = Trainer(faces, run_phase1(faces, args.run, config), recogniser, config)
     if networks is not None:
         trainer.start_from(networks)
     run_phase2(trainer, validation, args.run, deadline)

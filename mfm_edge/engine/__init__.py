@@ -20,6 +20,11 @@ class Engine(Protocol):
     provider: str
     """What really executes the network, e.g. "CPUExecutionProvider"."""
 
-    def modify(self, crops: NDArray[np.uint8], key: StyleKey) -> NDArray[np.uint8]:
-        """(N, 128, 128, 3) uint8 BGR -> the same shape: anonymised with a key, restored with its inverse."""
+    def modify(
+        self, crops: NDArray[np.uint8], key: StyleKey, landmarks: NDArray[np.float32] | None = None
+    ) -> NDArray[np.uint8]:
+        """(N, 128, 128, 3) uint8 BGR -> the same shape: anonymised with a key, restored with its inverse.
+
+        landmarks: (N, 5, 2) float32, crop px: of the originals, in both directions; None: the template's.
+        """
         ...

@@ -14,7 +14,7 @@ __all__ = ["CARD", "CARD_FORMAT", "PARTS", "SHIPPED_MODEL", "Model", "read_model
 SHIPPED_MODEL = Path(__file__).parent.parent / "models" / "mfm"
 PARTS = ("content_encoder", "style_encoder", "decoder")
 CARD = "card.json"
-CARD_FORMAT = 4
+CARD_FORMAT = 5
 MAX_CARD_BYTES = 1 << 20
 """Longest card that is read."""
 

@@ -12,6 +12,8 @@ from mfm_edge.style import PLANE, STYLE_SIZE
 
 __all__ = ["RunGraph", "RunWhole"]
 
+_FROM_PARTS = ("latent_from", "latent_to", "otherwise")
+
 RunGraph = Callable[[dict[str, NDArray[Any]]], NDArray[np.float32]]
 """Runs the one graph: inputs by name -> face."""
 
@@ -25,10 +27,10 @@ class RunWhole:
         self._inputs: dict[str, NDArray[Any]] = {}
 
     def __call__(self, part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
-        self._inputs |= {name: value for name, value in inputs.items() if not name.startswith("latent")}
+        self._inputs |= {name: value for name, value in inputs.items() if name not in _FROM_PARTS}
         count = len(inputs["crop"])
         if part == "style_encoder":
-            return [np.zeros((count, STYLE_SIZE), np.float32) for _ in range(2)]
+            return [np.zeros((count, STYLE_SIZE), np.float32) for _ in range(3)]
         if part == "content_encoder":
             return [np.zeros((count, 1, PLANE, PLANE), np.float32)]
         return [self._run(self._inputs)]

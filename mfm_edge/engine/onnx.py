@@ -60,9 +60,11 @@ class OnnxEngine:
             warnings.warn(f"providers: asked for {wanted[0]}, running on {self.provider}", RuntimeWarning, stacklevel=2)
         self.model_id: str = model.model_id
 
-    def modify(self, crops: NDArray[np.uint8], key: StyleKey) -> NDArray[np.uint8]:
+    def modify(
+        self, crops: NDArray[np.uint8], key: StyleKey, landmarks: NDArray[np.float32] | None = None
+    ) -> NDArray[np.uint8]:
         """(N, 128, 128, 3) uint8 BGR -> the same shape; see Engine."""
-        return run_parts(self.run_part, crops, key)
+        return run_parts(self.run_part, crops, key, landmarks)
 
     def run_part(self, part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         """One of the three graphs alone; see mfm_edge.engine.steps.RunPart."""

@@ -62,9 +62,11 @@ class OpenVinoEngine:
         self.provider: str = f"OpenVINO CPU, convolutions in {self.precision}"
         self.model_id: str = model.model_id
 
-    def modify(self, crops: NDArray[np.uint8], key: StyleKey) -> NDArray[np.uint8]:
+    def modify(
+        self, crops: NDArray[np.uint8], key: StyleKey, landmarks: NDArray[np.float32] | None = None
+    ) -> NDArray[np.uint8]:
         """(N, 128, 128, 3) uint8 BGR -> the same shape; see Engine."""
-        return run_parts(self.run_part, crops, key)
+        return run_parts(self.run_part, crops, key, landmarks)
 
     def run_part(self, part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         """One of the three graphs alone; see mfm_edge.engine.steps.RunPart."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfm_edge.align import TEMPLATE
 from mfm_edge.latent import repeat_add
 from mfm_edge.style import StyleKey
 
@@ -19,24 +21,32 @@ class RunPart(Protocol):
     def __call__(self, part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]: ...
 
 
-def run_parts(run: RunPart, crops: NDArray[np.uint8], key: StyleKey) -> NDArray[np.uint8]:
+def run_parts(
+    run: RunPart, crops: NDArray[np.uint8], key: StyleKey, landmarks: NDArray[np.float32] | None = None
+) -> NDArray[np.uint8]:
     """(N, 128, 128, 3) uint8 BGR -> the same shape; see Engine.modify."""
     n = len(crops)
     x = np.ascontiguousarray(crops[..., ::-1].transpose(0, 3, 1, 2), np.float32)
     x *= 1 / 127.5
     x -= 1
+    places = np.broadcast_to(TEMPLATE.astype(np.float32), (n, *TEMPLATE.shape)) if landmarks is None else landmarks
     # The key is the same for all faces of a frame: broadcast views, copied once by the runtime.
-    rotation, order, signs, signature_from, signature_to = (
-        np.broadcast_to(part, (n, *part.shape))
-        for part in (key.rotation, key.order, key.signs, key.signature_from, key.signature_to)
-    )
-    style_from, style_to = run(
-        "style_encoder", crop=x, rotation=rotation, signature_from=signature_from, signature_to=signature_to
-    )
-    (latent_from,) = run("content_encoder", crop=x)
+    shared = {part.name: getattr(key, part.name) for part in fields(key)}
+    keys = {name: np.broadcast_to(value, (n, *value.shape)) for name, value in shared.items()}
+    order, signs = keys.pop("order"), keys.pop("signs")
+    style_from, style_to, otherwise = run("style_encoder", crop=x, landmarks=places, **keys)
+    (latent_from,) = run("content_encoder", crop=x, landmarks=places)
     latent_to = repeat_add(latent_from, style_to)
     repeat_add(latent_from, style_from, out=latent_from)
-    (y,) = run("decoder", latent_from=latent_from, latent_to=latent_to, order=order, signs=signs, crop=x)
+    (y,) = run(
+        "decoder",
+        latent_from=latent_from,
+        latent_to=latent_to,
+        otherwise=otherwise,
+        order=order,
+        signs=signs,
+        crop=x,
+    )
     y += 1
     y *= 127.5
     np.rint(y, out=y)

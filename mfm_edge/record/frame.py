@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mfm_edge.errors import RecordError
 from mfm_edge.fingerprint import MAX_BYTES
 from mfm_edge.record.checks import check_keys, integer, number, numbers
@@ -16,7 +19,8 @@ MAX_FACES = 1024
 """Most faces in one frame that are written or read."""
 
 _FRAME_KEYS = {"index", "time", "faces", "incidents", "fingerprint"}
-_FACE_KEYS = {"matrix", "box", "score", "track", "treatment"}
+_FACE_KEYS = {"matrix", "box", "score", "track", "treatment", "landmarks"}
+_MAX_LANDMARK = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,7 @@ def frame_to_json(frame: FrameRecord) -> dict[str, Any]:
             "score": round(face.score, 4),
             "track": face.track,
             "treatment": str(face.treatment),
+            "landmarks": None if face.landmarks is None else [round(float(v), 2) for v in face.landmarks.reshape(-1)],
         }
         for face in frame.faces
     ]
@@ -68,11 +73,13 @@ def frame_from_json(content: Any) -> FrameRecord:
 
 
 def _face_from_json(content: Any) -> FaceRecord:
+    if isinstance(content, dict):
+        content = {"landmarks": None, **content}  # versions 1 and 2 had none
     check_keys("face", content, _FACE_KEYS)
     matrix = numbers("matrix", content["matrix"], 6)
     if abs(matrix[0] * matrix[4] - matrix[1] * matrix[3]) < 1e-9:
         raise RecordError("matrix: got one that cannot be inverted, takes frame px -> crop px")
-    track = content["track"]
+    track, landmarks = content["track"], content["landmarks"]
     try:
         treatment = Treatment(content["treatment"])
     except ValueError:
@@ -84,7 +91,16 @@ def _face_from_json(content: Any) -> FaceRecord:
         score=number("score", content["score"], 0.0, 1.0),
         track=None if track is None else integer("track", track, 0, 1 << 53),
         treatment=treatment,
+        landmarks=None if landmarks is None else _landmarks(landmarks),
     )
+
+
+def _landmarks(content: Any) -> NDArray[np.float32]:
+    """Within reach of the crop: they only say where in it the network draws."""
+    places = np.array(numbers("landmarks", content, 10), np.float32).reshape(5, 2)
+    if np.abs(places).max() > _MAX_LANDMARK:
+        raise RecordError(f"landmarks: got {np.abs(places).max():.4g}, takes crop px up to {_MAX_LANDMARK}")
+    return places
 
 
 def _fingerprint(value: Any) -> bytes | None:

@@ -14,7 +14,7 @@ from mfm_edge.record.checks import check_keys, integer, number, refuse_constant
 __all__ = ["FORMAT", "MAX_LINE_BYTES", "VERSION", "RecordHeader", "header_from_json"]
 
 FORMAT = "mfm_edge.record"
-VERSION = 2
+VERSION = 3
 """Version 1, which is still read, had no fingerprints."""
 MAX_LINE_BYTES = 1 << 20
 """Longest line that is read, in bytes: MAX_FACES faces fit about three times."""
@@ -74,8 +74,8 @@ def _to_json(header: RecordHeader) -> dict[str, Any]:
 def header_from_json(content: Any) -> RecordHeader:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise RecordError(f"format: got something else, takes a sidecar whose first line says {FORMAT!r}")
-    if content.get("version") not in (1, VERSION):
-        raise RecordError(f"version: got {content.get('version')!r:.40}, takes 1 or {VERSION}, those that are read")
+    if content.get("version") not in (1, 2, VERSION):
+        raise RecordError(f"version: got {content.get('version')!r:.40}, takes 1 to {VERSION}, those that are read")
     check_keys("header", content, _KEYS)
     salt = _salt(content["salt"])
     model_id = content["model_id"]

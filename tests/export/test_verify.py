@@ -18,6 +18,7 @@ from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from export import backends  # noqa: E402
 from export.verify import FACTORS, TOLERANCES, Check, demo_crops, main, verify  # noqa: E402
+from mfm_edge.align import TEMPLATE  # noqa: E402
 from mfm_edge.engine.folder import CARD, PARTS, SHIPPED_MODEL  # noqa: E402
 from mfm_edge.factors import derive_secret  # noqa: E402
 from mfm_edge.style import expand  # noqa: E402
@@ -73,7 +74,10 @@ def test_onnx_reference_computes_the_small_parts_alike(keys):
     """The decoder takes it seconds, and the command does that."""
     reference, runtime = backends.onnx_reference(SHIPPED_MODEL), backends.onnx_runtime(SHIPPED_MODEL)
     crop = np.random.default_rng(0).uniform(-1, 1, (1, 3, 128, 128)).astype(np.float32)
-    found, expected = (backend.run("content_encoder", crop=crop)[0] for backend in (reference, runtime))
+    places = TEMPLATE[None].astype(np.float32)
+    found, expected = (
+        backend.run("content_encoder", crop=crop, landmarks=places)[0] for backend in (reference, runtime)
+    )
     assert found.std() > 0.01
     np.testing.assert_allclose(found, expected, atol=TOLERANCES["f32"].output * np.abs(expected).max(), rtol=0)
 

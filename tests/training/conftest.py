@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mfm_edge.align import TEMPLATE
 from training.data import FaceSet
 from training.fit_style_space import fit_style_space
 from training.style_space import StyleSpace
@@ -18,7 +19,7 @@ def faces() -> FaceSet:
         crops=crops.clip(0, 255).astype(np.uint8),
         identities=np.arange(600, dtype=np.int64) // 2,
         attributes=rng.random((600, 17)) < 0.5,
-        landmarks=rng.normal(64, 10, (600, 5, 2)).astype(np.float32),
+        landmarks=(TEMPLATE + rng.normal(0, 3, (600, 5, 2))).astype(np.float32),
     )
 
 

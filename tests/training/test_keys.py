@@ -14,6 +14,9 @@ def test_random_keys_look_like_expanded_secrets():
     np.testing.assert_array_equal(ours[0] != 0, theirs[0] != 0)
     assert abs(ours.std() - theirs.std()) < 0.01
     assert abs(np.trace(ours.mean(0))) < 3 and abs(np.trace(theirs.mean(0))) < 3
+    persons = np.stack([key.person for key in real])
+    assert abs(keys.person.numpy().std() - 1) < 0.06 and abs(persons.std() - 1) < 0.06
+    assert abs(np.corrcoef(persons)[np.triu_indices(50, 1)]).mean() < 0.2
     assert abs(keys.signs.mean()) < 0.02 and set(keys.signs.unique().tolist()) == set(real[0].signs.tolist())
     moved = [np.mean(order == np.arange(DETAILS)) for order in (*keys.order.numpy(), *(key.order for key in real))]
     assert max(moved) < 0.2 and abs(np.mean(moved) - 1 / NEIGHBOURS) < 0.01

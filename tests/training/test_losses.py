@@ -59,3 +59,11 @@ def test_unexpected_is_the_share_of_each_portion_that_was_not_explained():
     assert float(losses.unexpected(nothing, hidden)) == pytest.approx(2, rel=1e-4)
     assert float(losses.unexpected([0.5 * portion for portion in nothing], hidden)) == pytest.approx(0.5, rel=1e-4)
     assert float(losses.unexpected([nothing[0], 0 * nothing[1]], hidden)) == pytest.approx(1, rel=1e-4)
+
+
+def test_moved_landmarks_count_in_distances_between_the_eyes():
+    original = torch.zeros(2, 5, 2)
+    original[:, 1, 0] = 30
+    assert float(losses.moved_landmarks(original, original)) == pytest.approx(0, abs=2e-3)
+    moved = losses.moved_landmarks(original + torch.tensor([3.0, 4.0]), original)
+    assert float(moved) == pytest.approx(5 / 30, rel=1e-3)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mfm_edge.align import TEMPLATE
 from mfm_edge.style import expand
 from training.bands import GRAIN
 from training.keys import Keys, random_keys
@@ -29,60 +30,67 @@ def x(faces) -> torch.Tensor:
 
 
 @pytest.fixture
+def places(faces) -> torch.Tensor:
+    """Landmarks of x, (6,5,2)."""
+    return torch.from_numpy(faces.landmarks[:6])
+
+
+@pytest.fixture
 def keys(x) -> Keys:
     return random_keys(len(x), np.random.default_rng(0))
 
 
 @torch.no_grad()
-def test_the_right_key_turns_back_exactly(network, x, keys):
-    y = network(x, *keys.inputs())
+def test_the_right_key_turns_back_exactly(network, x, places, keys):
+    y = network(x, places, *keys.inputs())
     assert window(y - x).abs().mean() > 0.03
-    assert (network(y, *keys.inverse().inputs()) - x).abs().max() < 0.25 / 127.5  # the axes are in half precision
+    restored = network(y, places, *keys.inverse().inputs())
+    assert (restored - x).abs().max() < 0.25 / 127.5  # the axes are in half precision
 
 
 @torch.no_grad()
-def test_rounding_to_uint8_costs_little(network, x, keys):
+def test_rounding_to_uint8_costs_little(network, x, places, keys):
     x = x * 0.4  # nothing is clipped
-    y = network(x, *keys.inputs())
+    y = network(x, places, *keys.inputs())
     assert y.abs().max() < 1
     rounded = ((y + 1) * 127.5).round() / 127.5 - 1
-    restored = network(rounded, *keys.inverse().inputs())
+    restored = network(rounded, places, *keys.inverse().inputs())
     assert 10 * torch.log10(4 / (restored - x).square().mean()) > 38
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("wrong", ["rotation", "order", "signs", "signature_to"])
-def test_a_wrong_key_does_not(network, x, keys, wrong):
+@pytest.mark.parametrize("wrong", ["rotation", "person", "order", "signs", "signature_to"])
+def test_a_wrong_key_does_not(network, x, places, keys, wrong):
     """Every part of the key is needed: with the two others right, the original does not come back."""
     other = random_keys(len(x), np.random.default_rng(1))
     guess = Keys(**{name: getattr(other if name == wrong else keys, name) for name in Keys.__slots__})
-    y = network(x, *keys.inputs())
-    restored = network(y, *guess.inverse().inputs())
-    assert (restored - x).abs().mean() > 100 * (network(y, *keys.inverse().inputs()) - x).abs().mean()
+    y = network(x, places, *keys.inputs())
+    restored = network(y, places, *guess.inverse().inputs())
+    assert (restored - x).abs().mean() > 100 * (network(y, places, *keys.inverse().inputs()) - x).abs().mean()
 
 
 @torch.no_grad()
-def test_a_wrong_key_shows_another_surrogate_and_no_noise(network, x, keys):
+def test_a_wrong_key_shows_another_surrogate_and_no_noise(network, x, places, keys):
     """Detail that was unscrambled wrongly is neither amplified nor taken for the original's."""
 
     bands = network.decoder.bands
-    y = network(x, *keys.inputs())
-    w = network(y, *random_keys(len(x), np.random.default_rng(3)).inverse().inputs())
+    y = network(x, places, *keys.inputs())
+    w = network(y, places, *random_keys(len(x), np.random.default_rng(3)).inverse().inputs())
     for part in (bands.grain, lambda face: bands.hidden(*bands.split(face))[1]):
         ratio = part(w).square().mean(1).sqrt() / part(y).square().mean(1).sqrt()
         assert (ratio > 0.6).all() and (ratio < 1.2).all()
 
 
 @torch.no_grad()
-def test_the_last_touch_is_given_to_restored_faces_alone(network, x, keys):
+def test_the_last_touch_is_given_to_restored_faces_alone(network, x, places, keys):
     """Nothing undoes it, so it must not reach a surrogate; and it leaves alone what the network may not draw."""
-    y = network(x, *keys.inputs())
-    restored = network(y, *keys.inverse().inputs())
+    y = network(x, places, *keys.inputs())
+    restored = network(y, places, *keys.inverse().inputs())
     finish = network.decoder.finish
     finish.light[-1].weight.normal_(0, 0.3)
     finish.colour.weight.normal_(0, 0.1)
-    assert torch.equal(network(x, *keys.inputs()), y)
-    touched = network(y, *keys.inverse().inputs())
+    assert torch.equal(network(x, places, *keys.inputs()), y)
+    touched = network(y, places, *keys.inverse().inputs())
     assert (touched - restored).abs().mean() > 1e-3
     encoder = network.style_encoder
     torch.testing.assert_close(encoder.coordinates(touched), encoder.coordinates(restored), atol=2e-3, rtol=0)
@@ -91,27 +99,27 @@ def test_the_last_touch_is_given_to_restored_faces_alone(network, x, keys):
 
 
 @torch.no_grad()
-def test_what_is_drawn_stays_within_what_a_picture_can_show(network, x, keys):
+def test_what_is_drawn_stays_within_what_a_picture_can_show(network, x, places, keys):
     """However wild the network: a surrogate that is clipped cannot be restored."""
-    clipped = (network(x, *keys.inputs()).abs() > 1).float().mean()
+    clipped = (network(x, places, *keys.inputs()).abs() > 1).float().mean()
     for times in (10, 2):
         network.decoder.light[-1].weight.mul_(times)
-        wild = network(x, *keys.inputs())
+        wild = network(x, places, *keys.inputs())
         assert (wild.abs() > 1).float().mean() < 2 * clipped + 0.02
         if times == 10:  # twice as wild still, what it draws drowns the mark of its own key
-            assert (network(wild, *keys.inverse().inputs()) - x).abs().max() < 0.25 / 127.5
+            assert (network(wild, places, *keys.inverse().inputs()) - x).abs().max() < 0.25 / 127.5
 
 
 @torch.no_grad()
-def test_the_encoder_sees_the_same_in_both_directions(network, x, keys):
-    y = network(x, *keys.inputs())
+def test_the_encoder_sees_the_same_in_both_directions(network, x, places, keys):
+    y = network(x, places, *keys.inputs())
     one, two = network.content_encoder.visible(x), network.content_encoder.visible(y)
     torch.testing.assert_close(one, two, atol=1e-4, rtol=0)
-    style_from, style_to = network.style_encoder(x, keys.rotation, keys.signature_from, keys.signature_to)
-    back = keys.inverse()
-    styles = network.style_encoder(y, back.rotation, back.signature_from, back.signature_to)
+    style_from, style_to, asked = network.style_encoder(x, places, *keys.style_inputs())
+    styles = network.style_encoder(y, places, *keys.inverse().style_inputs())
     torch.testing.assert_close(styles[0], style_to, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(styles[1], style_from, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(styles[2], asked, atol=1e-3, rtol=1e-3)
 
 
 @torch.no_grad()
@@ -130,41 +138,67 @@ def test_what_the_network_draws_leaves_all_else_alone(network, x):
 
 
 @torch.no_grad()
-def test_coordinates_turn_and_their_distance_from_the_mean_is_evened_out(network, x, keys):
-    encoder = network.style_encoder
-    own = (
-        encoder.coordinates(x)
-        / encoder.coordinates(x).norm(dim=1, keepdim=True)
-        * 6
-        * torch.tensor([0.2, 0.5, 1, 1.5, 2, 4])[:, None]
-    )
-    turned = encoder.turn(own, keys.rotation, keys.signature_to)
-    assert turned.norm(dim=1).std() < 0.6 * own.norm(dim=1).std()
-    back = keys.inverse()
-    torch.testing.assert_close(encoder.turn(turned, back.rotation, back.signature_to), own, atol=1e-4, rtol=1e-4)
+def test_a_surrogate_is_the_person_whom_the_key_asks_for(network, x, places, keys):
+    """Much nearer to that person's coordinates than to the original's, and nearer than another key's surrogate."""
+    coordinates = network.style_encoder.coordinates
+    y = network(x, places, *keys.inputs())
+    reader, style_to = network.style_encoder.reader, network.style_encoder(x, places, *keys.style_inputs())[2]
+    asked = coarse_luminance_of(reader, style_to) @ network.style_encoder.analysis
+    other = network(x, places, *random_keys(len(x), np.random.default_rng(5)).inputs())
+    near = (coordinates(y) - asked).norm(dim=1)
+    assert (near < 0.5 * (coordinates(x) - asked).norm(dim=1)).all()
+    assert (near < 0.7 * (coordinates(other) - asked).norm(dim=1)).all()
+
+
+def coarse_luminance_of(reader, style):
+    return reader(style)[1].flatten(1)
 
 
 @torch.no_grad()
-def test_style_code_reads_back_from_the_summed_latent(network, x):
+def test_with_a_wrong_key_comes_the_person_whom_that_key_asks_for(network, x, places, keys):
+    encoder = network.style_encoder
+    y = network(x, places, *keys.inputs())
+    wrong = random_keys(len(x), np.random.default_rng(4)).inverse()
+    asked = encoder(y, places, *wrong.style_inputs())[2]
+    found = encoder.coordinates(network(y, places, *wrong.inputs()))
+    expected = coarse_luminance_of(encoder.reader, asked) @ encoder.analysis
+    torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_a_real_person_can_be_asked_for(network, x, places, keys):
+    """What `like` finds makes just that person, until the networks beside the linear part have learned otherwise."""
+    encoder = network.style_encoder
+    wanted, expected = encoder.coordinates(x.roll(1, 0)), encoder.expected(x, places)
+    person = encoder.person.like(wanted, expected)
+    asked = encoder.person(encoder.context(x, places), person, torch.zeros(len(x), 17))[1]
+    within = person.square().mean(1).sqrt() < 1.99
+    assert within.any()
+    torch.testing.assert_close(asked[within], wanted[within], atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_landmarks_show_where_they_are(network):
+    places = torch.tensor(TEMPLATE, dtype=torch.float32)[None]
+    spots = network.content_encoder.places(places)[0]
+    for spot, (across, down) in zip(spots, TEMPLATE, strict=True):
+        row, column = divmod(int(spot.argmax()), 24)
+        assert abs(28 + 4 * row + 1.5 - down) <= 2 and abs(16 + 4 * column + 1.5 - across) <= 2
+
+
+@torch.no_grad()
+def test_style_code_reads_back_from_the_summed_latent(network, x, places):
     style = torch.randn(len(x), 1024)
-    latent = repeat_add(network.content_encoder(x), style)
+    latent = repeat_add(network.content_encoder(x, places), style)
     assert latent.shape == (len(x), 256, 32, 32)
     torch.testing.assert_close(latent.mean(1).flatten(1), style, atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
-def test_decoder_draws_the_coarse_change_that_the_style_codes_ask_for(network, x, keys):
-    y = network(x, *keys.inputs())
-    encoder = network.style_encoder
-    turned = encoder.turn(encoder.coordinates(x), keys.rotation, keys.signature_to)
-    torch.testing.assert_close(encoder.coordinates(y), turned, atol=1e-3, rtol=1e-3)
-
-
-@torch.no_grad()
-def test_nothing_outside_the_window_changes(network, x):
+def test_nothing_outside_the_window_changes(network, x, places):
     key = expand(b"k" * 32, np.zeros(17, np.float32))
-    parts = (key.rotation, key.order, key.signs, key.signature_from, key.signature_to)
-    y = network(x, *(torch.from_numpy(part).expand(len(x), *part.shape) for part in parts))
+    parts = (key.rotation, key.person, key.order, key.signs, key.signature_from, key.signature_to)
+    y = network(x, places, *(torch.from_numpy(part).expand(len(x), *part.shape) for part in parts))
     change = (y - x).abs()
     window(change).zero_()
     assert change.max() == 0

@@ -12,6 +12,7 @@ def run(tmp_path):
     torch.save(checkpoint, tmp_path / "checkpoint.pt")
     phase1 = {
         "classifier": weights,
+        "landmark_reader": weights,
         "analysis": torch.randn(4, 2),
         "synthesis": torch.randn(2, 4),
         "rest": torch.randn(4, 1),

@@ -4,21 +4,24 @@ import json
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from mfm_edge.align import TEMPLATE
 from training import losses
 from training.config import Config
 from training.data import load_faces, to_tensor
+from training.landmarks import train_landmark_reader
 from training.phase2 import Trainer
 from training.recogniser import Recogniser, random_view
-from training.targets import TargetFinder
+from training.targets import TargetFinder, moved
 from training.train import run_phase1, run_phase2
 
 SHARED = Path(__file__).parents[3] / "shared"
 pytestmark = pytest.mark.skipif(not (SHARED / "data" / "celeba").is_dir(), reason="needs ../shared/data/celeba")
-CONFIG = Config(batch=4, phase1_steps=2, sample_every=1)
+CONFIG = Config(batch=4, phase1_steps=2, landmark_steps=2, sample_every=1)
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +53,38 @@ def test_targets_are_other_people_in_a_similar_pose(faces):
     assert np.abs(nose[found] - nose[index]).mean() < np.abs(nose[random] - nose[index]).mean()
 
 
+def test_a_target_is_moved_to_where_the_face_has_its_landmarks():
+    """Spots painted at the target's landmarks end near the face's; a stretch that would distort it is not done."""
+    rng = np.random.default_rng(0)
+    own, wanted = TEMPLATE + rng.normal(0, 1, (2, 5, 2)) + [[[0, 0]], [[3, -2]]]
+    crop = np.zeros((128, 128, 3), np.uint8)
+    for x, y in own:
+        cv2.circle(crop, (round(x), round(y)), 2, (255, 255, 255), -1)
+    out = moved(crop[None], own[None].astype(np.float32), wanted[None].astype(np.float32))[0, ..., 0].astype(float)
+    ys, xs = np.mgrid[:128, :128]
+    for x, y in wanted:
+        near = out * (np.hypot(xs - x, ys - y) < 6)
+        assert np.hypot((near * xs).sum() / near.sum() - x, (near * ys).sum() / near.sum() - y) < 2.5
+    squeezed = TEMPLATE * [0.3, 1] + [45, 0]
+    kept = moved(crop[None], TEMPLATE[None].astype(np.float32), squeezed[None].astype(np.float32))[0, ..., 0]
+    rows, columns = np.nonzero(kept > 40)
+    assert np.ptp(columns) > 0.7 * np.ptp(rows) * np.ptp(own[:, 0]) / np.ptp(own[:, 1])
+
+
+def test_the_landmark_reader_learns(faces):
+    """In a few steps it is nearer than the template is."""
+    torch.manual_seed(0)
+    reader = train_landmark_reader(faces, steps=60, rng=np.random.default_rng(0))
+    with torch.no_grad():
+        error = (reader(to_tensor(faces.crops[:100])).numpy() - faces.landmarks[:100]) ** 2
+    template = (TEMPLATE - faces.landmarks[:100]) ** 2
+    assert np.sqrt(error.sum(2)).mean() < 0.95 * np.sqrt(template.sum(2)).mean()
+
+
 def test_steps_learn_are_saved_and_resumed(faces, recogniser, tmp_path):
     torch.manual_seed(0)
-    space, classifier = run_phase1(faces, tmp_path, CONFIG)
-    trainer = Trainer(faces, space, classifier, recogniser, CONFIG)
+    phase1 = run_phase1(faces, tmp_path, CONFIG)
+    trainer = Trainer(faces, phase1, recogniser, CONFIG)
     before = trainer.modifier.decoder.light[0].weight.detach().clone()
     values = [trainer.step() for _ in range(3)]  # a wrong key, the right key and a second key
     assert all({"feat", "feat_local"} <= values[i].keys() for i in (0, 2)) and {"b_restored", "rec"} <= values[1].keys()
@@ -62,9 +93,9 @@ def test_steps_learn_are_saved_and_resumed(faces, recogniser, tmp_path):
     assert not torch.equal(before, trainer.modifier.decoder.light[0].weight)
 
     torch.save(trainer.state(), tmp_path / "checkpoint.pt")
-    again, _ = run_phase1(faces, tmp_path, CONFIG)
-    np.testing.assert_array_equal(again.analysis, space.analysis)
-    resumed = Trainer(faces, space, classifier, recogniser, CONFIG)
+    again = run_phase1(faces, tmp_path, CONFIG)
+    np.testing.assert_array_equal(again.space.analysis, phase1.space.analysis)
+    resumed = Trainer(faces, again, recogniser, CONFIG)
     run_phase2(resumed, faces.take(slice(0, 3)), tmp_path, deadline=time.monotonic() + 12)
     assert resumed.steps > 3
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=False)
@@ -75,12 +106,12 @@ def test_steps_learn_are_saved_and_resumed(faces, recogniser, tmp_path):
 
 
 def test_resuming_goes_on_exactly_where_it_stopped(faces, recogniser, tmp_path):
-    space, classifier = run_phase1(faces, tmp_path, CONFIG)
-    one = Trainer(faces, space, classifier, recogniser, CONFIG)
+    phase1 = run_phase1(faces, tmp_path, CONFIG)
+    one = Trainer(faces, phase1, recogniser, CONFIG)
     one.step()
     state = torch.load(_save(one, tmp_path), weights_only=False)
     expected = one.step()
-    other = Trainer(faces, space, classifier, recogniser, CONFIG)
+    other = Trainer(faces, phase1, recogniser, CONFIG)
     other.load_state(state)
     found = other.step()
     assert found["distance_y_x"] == pytest.approx(expected["distance_y_x"], rel=1e-3)
