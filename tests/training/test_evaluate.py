@@ -1,46 +1,71 @@
 import json
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from mfm_edge.engine.onnx import OnnxEngine
-from training.evaluate import README_BEGIN, README_END, WRONG, Goal, make_faces, publish, to_text
-from training.metrics.detection import landmark_shift
-from training.metrics.recovery import face_psnr, psnr, ssim
+from training.data import FaceSet
+from training.evaluate import EXPERIMENTS, README_BEGIN, README_END, main, publish
+from training.experiments.control import requests
+from training.experiments.made import WRONG, Made, make_faces
+from training.experiments.passwords import BIT_PASSWORD, flipped
+from training.experiments.subject import modify, random_keys, split_unseen
+from training.report import Goal, Section, Table, to_text, write_report
 
-
-def test_psnr_and_ssim_know_the_same_picture_and_a_known_error():
-    a = np.full((2, 128, 128, 3), 100, np.uint8)
-    b = a.copy()
-    b[1] += 10
-    assert psnr(a, a)[0] > 70
-    np.testing.assert_allclose(psnr(a, b)[1], 10 * np.log10(255**2 / 100))
-    np.testing.assert_allclose(face_psnr(a, b)[1], psnr(a, b)[1])
-    noise = np.random.default_rng(0).integers(0, 256, a.shape, np.uint8)
-    assert ssim(noise, noise)[0] == 1 and ssim(noise, noise[::-1])[0] < 0.2
-
-
-def test_face_psnr_sees_the_face_only():
-    a = np.zeros((1, 128, 128, 3), np.uint8)
-    background = a.copy()
-    background[:, :20] = 200
-    assert face_psnr(a, background)[0] > psnr(a, background)[0] + 20
-
-
-def test_landmark_shift_is_relative_and_skips_the_unfound():
-    a = np.zeros((5, 2), np.float32)
-    shift = landmark_shift([a, a, None], [a + np.float32([2.83, 0]), None, a])
-    assert len(shift) == 1 and abs(shift[0] - 0.1) < 1e-3
+SHARED = Path(__file__).parents[3] / "shared"
 
 
 def test_every_kind_of_face_is_made_with_its_own_key():
-    crops = np.random.default_rng(0).integers(0, 256, (9, 128, 128, 3), np.uint8)
-    made = make_faces(OnnxEngine(), crops)
-    assert set(made) == {"x", "y", "y2", "r", "r: JPEG", *(f"w: {kind}" for kind in WRONG)}
-    assert all(m.shape == crops.shape and m.dtype == np.uint8 for m in made.values())
-    kinds = list(made)
+    crops = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), np.uint8)
+    made = Made(make_faces(OnnxEngine(), crops), [])
+    assert set(made.crops) == {
+        "x", "y", "y2", "r", "r: JPEG", "y: blur", "y: JPEG", "y: 64 px", *(f"w: {kind}" for kind in WRONG)
+    }  # fmt: skip
+    assert len(made) == 3
+    assert all(m.shape == crops.shape and m.dtype == np.uint8 for m in made.crops.values())
+    kinds = list(made.crops)
     for i, one in enumerate(kinds):
         for other in kinds[i + 1 :]:
             assert (made[one] != made[other]).any(), (one, other)
+
+
+def test_keys_take_turns():
+    crops = np.random.default_rng(0).integers(60, 190, (3, 128, 128, 3), np.uint8)
+    engine, keys = OnnxEngine(), random_keys(2, np.random.default_rng(1))
+    changed = modify(engine, crops, keys)
+    alone = engine.modify(crops[1:2, ..., ::-1], keys[1])[..., ::-1]
+    assert np.abs(changed[1].astype(int) - alone[0]).max() <= 1
+    assert (changed[0] != engine.modify(crops[:1, ..., ::-1], keys[1])[0, ..., ::-1]).mean() > 0.1
+
+
+def test_those_measured_and_those_compared_with_are_different_people():
+    people = np.repeat(np.arange(40), 5)
+    n = len(people)
+    everyone = FaceSet(
+        np.zeros((n, 1, 1, 3), np.uint8), people, np.zeros((n, 17), bool), np.zeros((n, 5, 2), np.float32)
+    )
+    measured, others = split_unseen(everyone, 10)
+    assert len(measured) == 10 == len(set(measured.identities)) and len(others) == 40
+    assert not set(measured.identities) & set(others.identities)
+    with pytest.raises(SystemExit, match="takes 1 to 100"):
+        split_unseen(everyone, 101)
+
+
+def test_every_value_of_every_factor_is_asked_for_once():
+    asked = list(requests())
+    assert len(asked) == 4 + 2 * 13 == len({name for name, *_ in asked})
+    for name, factors, index, wanted in asked:
+        vector = factors.attribute_vector()
+        assert vector[index] == (1 if wanted else -1), name
+        assert (vector != 0).sum() == (4 if name.startswith("hair") else 1), name
+
+
+def test_similar_passwords_differ_in_as_many_bits():
+    rng = np.random.default_rng(0)
+    for bits in (1, 2, 3):
+        other = flipped(BIT_PASSWORD, bits, rng)
+        assert sum(a != b for a, b in zip(BIT_PASSWORD, other, strict=True)) == bits
 
 
 def test_publishing_replaces_the_table_and_nothing_else(tmp_path):
@@ -55,3 +80,30 @@ def test_publishing_replaces_the_table_and_nothing_else(tmp_path):
     assert text.count("| what | 0.500 | >= 1 |") == 1 and "trained on" not in text
     assert json.loads(card.read_text())["measured"]["rows"][1]["counts"] is False
     assert "does not count" in to_text(rows)
+
+
+def test_a_report_holds_rows_tables_and_pictures(tmp_path):
+    table = Table("of things", ("thing", "size"), [["one", 0.12345], ["other", None]])
+    section = Section("Part", goals=[Goal("what", 0.5, ">= 1", counts=False)], tables=[table], notes=["Careful."])
+    section.pictures["A face"] = tmp_path / "face.png"
+    write_report(tmp_path, [section], about={"faces": 3})
+    text, content = (tmp_path / "report.md").read_text(), json.loads((tmp_path / "report.json").read_text())
+    for line in ("- faces: 3", "Careful.", "| what (does not count) | 0.500 | >= 1 |", "| one | 0.123 |",
+                 "| other | - |", "![A face](face.png)"):  # fmt: skip
+        assert line in text
+    (found,) = content["sections"]
+    assert content["faces"] == 3 and found["tables"][0]["rows"] == [["one", 0.1235], ["other", None]]
+
+
+@pytest.mark.skipif(not (SHARED / "data" / "celeba").is_dir(), reason="needs ../shared/data/celeba")
+def test_the_command_measures_a_few_faces(tmp_path, capsys):
+    some = [name for name in EXPERIMENTS if name in ("quality", "recognisers", "grids")]
+    main(["--data", str(SHARED / "data" / "celeba"), "--report", str(tmp_path), "--faces", "2", "--only", *some])
+    content = json.loads((tmp_path / "report.json").read_text())
+    titles = [section["title"] for section in content["sections"]]
+    assert titles == ["Quality", "Figures 16 and 17: recognisers", "Figures 18 to 22: pictures"]
+    rows = {row["what"]: row for row in content["sections"][0]["rows"]}
+    assert rows["restored PSNR, dB (median)"]["value"] > 25
+    assert not rows["re-identified, dlib (used in training)"]["counts"] and rows["re-identified, SFace"]["counts"]
+    assert all((tmp_path / f"figure-{i}.png").stat().st_size > 10_000 for i in range(18, 23))
+    assert "restored PSNR" in capsys.readouterr().out

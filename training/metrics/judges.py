@@ -27,33 +27,46 @@ class _Recogniser:
     side: int
     threshold: float  # similarity from which two faces are one person, false-accept rate 0.1 % on LFW
     used_in_training: bool
+    tolerance: float | None = None  # of the Euclidean distance that the recogniser's own toolkit compares with
 
 
 JUDGES = {
     "SFace": _Recogniser("sface_2021dec.fp16.pt", ARCFACE, 112, 0.357, False),
     "MobileFaceNet": _Recogniser("mobilefacenet_tf192.fp16.pt", ARCFACE, 112, 0.416, False),
-    "dlib (used in training)": _Recogniser("dlib_resnet_v1.fp16.pt", DLIB, 150, 0.915, True),
+    "dlib (used in training)": _Recogniser("dlib_resnet_v1.fp16.pt", DLIB, 150, 0.915, True, tolerance=0.6),
 }
 
 
 class Judge:
-    """Compares faces: `embed` once, then `similarity` of embeddings, then `same` against the fixed threshold."""
+    """Compares faces: `embed` once, then `same` against the fixed threshold. `distance` is what the paper lists,
+    one person up to `tolerance`: 1 - cosine, or the Euclidean distance of a toolkit that defines one."""
 
     def __init__(self, name: str, models: Path) -> None:
         spec = JUDGES[name]
         self.name, self.threshold, self.used_in_training = name, spec.threshold, spec.used_in_training
+        self._euclidean = spec.tolerance is not None
+        self.tolerance = 1 - spec.threshold if spec.tolerance is None else spec.tolerance
         self._net = torch.jit.load(str(models / spec.file)).float().eval()
         self._grid = _grid(spec.template, spec.side)
 
-    @torch.no_grad()
     def embed(self, crops: NDArray[np.uint8], batch: int = 32) -> Tensor:
         """(N, 128, 128, 3) uint8 RGB crops in the project's geometry -> (N, D) unit vectors."""
+        return F.normalize(self._raw(crops, batch))
+
+    def distance(self, a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """(N,) distances of crops a and b, row by row."""
+        if self._euclidean:
+            return (self._raw(a) - self._raw(b)).norm(dim=1).double().numpy()
+        return 1 - (self.embed(a) * self.embed(b)).sum(1).double().numpy()
+
+    @torch.no_grad()
+    def _raw(self, crops: NDArray[np.uint8], batch: int = 32) -> Tensor:
         found = []
         for start in range(0, len(crops), batch):
             x = torch.from_numpy(np.ascontiguousarray(crops[start : start + batch])).permute(0, 3, 1, 2).float()
             chip = F.grid_sample(x, self._grid.expand(len(x), -1, -1, -1), align_corners=False, padding_mode="border")
             out = self._net(chip)
-            found.append(F.normalize(out[0] if isinstance(out, tuple) else out))
+            found.append(out[0] if isinstance(out, tuple) else out)
         return torch.cat(found)
 
     def same(self, a: Tensor, b: Tensor) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""How close a restored face is to the original: PSNR and SSIM, on the whole crop and inside the face."""
+"""How close two pictures are: PSNR and SSIM, on the whole crop, inside the face and outside of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from skimage.metrics import structural_similarity
 
 from mfm_edge.style import face_mask
 
-__all__ = ["face_psnr", "psnr", "ssim"]
+__all__ = ["background_psnr", "face_psnr", "psnr", "ssim"]
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -19,8 +19,16 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def face_psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The same, weighted by the face mask: what is left when the untouched background does not count."""
-    mask = face_mask(128)[None, :, :, None]
-    error = (((a.astype(np.float64) - b) ** 2) * mask).sum((1, 2, 3)) / (mask.sum() * 3)
+    return _masked_psnr(a, b, face_mask(128))
+
+
+def background_psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """The same outside the face: where the mask is below 0.05, some of it still within the window that may change."""
+    return _masked_psnr(a, b, (face_mask(128) < 0.05).astype(np.float32))
+
+
+def _masked_psnr(a: NDArray[np.uint8], b: NDArray[np.uint8], mask: NDArray[np.float32]) -> NDArray[np.float64]:
+    error = (((a.astype(np.float64) - b) ** 2) * mask[None, :, :, None]).sum((1, 2, 3)) / (mask.sum() * 3)
     return 10 * np.log10(255.0**2 / np.maximum(error, 1e-3))
 
 

@@ -1,0 +1,31 @@
+"""What an attacker makes with the network and faces of their own: pictures under random keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mfm_edge.engine.onnx import OnnxEngine
+from training.experiments.subject import Crops, modify, random_keys
+
+__all__ = ["Pairs", "make_pairs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """x: originals; y: anonymised; r: restored with the right key; w: with another; (N, 128, 128, 3) uint8 RGB each."""
+
+    x: Crops
+    y: Crops
+    r: Crops
+    w: Crops
+
+
+def make_pairs(engine: OnnxEngine, x: Crops, rng: np.random.Generator) -> Pairs:
+    """A key for every eight faces."""
+    count = -(-len(x) // 8)
+    right, wrong = random_keys(count, rng), random_keys(count, rng)
+    y = modify(engine, x, right)
+    r = modify(engine, y, [key.inverse() for key in right])
+    return Pairs(x, y, r, modify(engine, y, [key.inverse() for key in wrong]))

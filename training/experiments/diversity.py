@@ -1,0 +1,36 @@
+"""One face under ten passwords: ten people?"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from mfm_edge.engine.onnx import OnnxEngine
+from training.experiments.subject import Crops, modify, random_keys
+from training.metrics.judges import Judge
+from training.report import Goal, Section, Table
+
+__all__ = ["diversity"]
+
+PASSWORDS = 10
+
+
+def diversity(engine: OnnxEngine, x: Crops, judges: list[Judge]) -> Section:
+    """x: (N, 128, 128, 3) uint8 RGB. Every face under the same ten keys, every pair of keys compared."""
+    surrogates = [modify(engine, x, [key]) for key in random_keys(PASSWORDS, np.random.default_rng(10))]
+    section = Section("Diversity")
+    rows: list[list[str | float | None]] = []
+    for judge in judges:
+        vectors = [judge.embed(y) for y in surrogates]
+        pairs = list(combinations(vectors, 2))
+        same = float(np.mean([judge.same(a, b) for a, b in pairs]))
+        apart = float(np.mean([1 - (a * b).sum(1).numpy() for a, b in pairs]))
+        people = judge.embed(x)
+        between = float(np.mean(1 - (people @ people.T).numpy()[np.triu_indices(len(x), 1)])) if len(x) > 1 else None
+        section.goals.append(Goal(f"{PASSWORDS} passwords, pairs that match, {judge.name}", same, "<= 0.01"))
+        rows.append([judge.name, same, apart, between, judge.tolerance])
+    columns = ("recogniser", "pairs matched", "mean distance", "mean distance of different real people", "tolerance")
+    title = f"{len(x)} faces, {PASSWORDS * (PASSWORDS - 1) // 2} pairs each; distance: 1 - cosine"
+    section.tables.append(Table(title, columns, rows))
+    return section

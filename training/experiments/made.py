@@ -1,0 +1,65 @@
+"""The pictures that most experiments look at, made once: originals, surrogates, restored and wrongly restored faces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mfm_edge.engine.onnx import OnnxEngine
+from mfm_edge.factors import Factors
+from training.experiments.subject import Crops, key_of, modify
+from training.metrics.channels import blurred, jpeg, rescaled
+from training.metrics.judges import Judge
+
+__all__ = ["RIGHT", "WRONG", "Made", "make_faces"]
+
+RIGHT = [Factors(f"correct horse {i}", smiling=True) for i in range(16)]
+"""The factors used in turn; a handful is enough, since every secret is as good as random."""
+WRONG = {
+    "random password": [Factors(f"another {i}", smiling=True) for i in range(16)],
+    "one character off": [Factors(f"correct hors3 {i}", smiling=True) for i in range(16)],
+    "one attribute off": [Factors(f"correct horse {i}", smiling=True, big_nose=False) for i in range(16)],
+}
+
+
+class Made:
+    """Pictures by kind, (N, 128, 128, 3) uint8 RGB each, row i of every kind from the same original.
+
+    x: original; y, y2: anonymised under two sets of factors; y: blur, y: JPEG, y: 64 px: what becomes of y;
+    r, r: JPEG: restored from y and from its JPEG at quality 75; w: KIND: restored with each kind of WRONG factors.
+    """
+
+    def __init__(self, crops: Mapping[str, Crops], judges: Sequence[Judge]) -> None:
+        self.crops = dict(crops)
+        self.judges = list(judges)
+        self.vectors = cache(self._vectors)
+
+    def __getitem__(self, kind: str) -> Crops:
+        return self.crops[kind]
+
+    def __len__(self) -> int:
+        return len(self.crops["x"])
+
+    def matched(self, judge: Judge, a: str, b: str) -> NDArray[np.bool_]:
+        """(N,) bool: the judge takes each row's faces of the two kinds for one person."""
+        return judge.same(self.vectors(judge, a), self.vectors(judge, b))
+
+    def _vectors(self, judge: Judge, kind: str) -> Tensor:
+        return judge.embed(self.crops[kind])
+
+
+def make_faces(engine: OnnxEngine, x: Crops) -> dict[str, Crops]:
+    """All kinds that Made describes, from originals (N, 128, 128, 3) uint8 RGB."""
+    right = [key_of(f) for f in RIGHT]
+    back = [key.inverse() for key in right]
+    y = modify(engine, x, right)
+    faces = {"x": x, "y": y, "y2": modify(engine, x, [key_of(f) for f in WRONG["random password"]])}
+    faces |= {"y: blur": blurred(y), "y: JPEG": jpeg(y, 50), "y: 64 px": rescaled(y, 64)}
+    faces |= {"r": modify(engine, y, back), "r: JPEG": modify(engine, jpeg(y, 75), back)}
+    for kind, factors in WRONG.items():
+        faces[f"w: {kind}"] = modify(engine, y, [key_of(f).inverse() for f in factors])
+    return faces

@@ -1,0 +1,89 @@
+"""Table 4 and Figure 23 of the paper: passwords that differ in one, two or three bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mfm_edge.engine.onnx import OnnxEngine
+from mfm_edge.factors import Factors
+from mfm_edge.style import StyleKey, expand
+from training.experiments.subject import Crops, key_of, modify
+from training.metrics.judges import Judge
+from training.report import Goal, Section, Table
+
+__all__ = ["BIT_PASSWORD", "flipped", "similar_passwords"]
+
+BIT_PASSWORD = "0110100110010110"
+VARIANTS = 6  # the paper's a1 to a6
+INPUTS = 4  # rows of Table 4
+
+
+def similar_passwords(engine: OnnxEngine, x: Crops, judges: list[Judge]) -> Section:
+    """x: (N, 128, 128, 3) uint8 RGB. Each face's surrogates under one key and under six like it."""
+    rng = np.random.default_rng(23)
+    secret = rng.bytes(32)
+    none = Factors("-").attribute_vector()
+
+    def secret_bits(bits: int) -> StyleKey:
+        return expand(_flipped_bytes(secret, bits, rng), none)
+
+    kinds: dict[str, Callable[[], StyleKey]] = {}
+    for bits in (1, 2, 3):
+        kinds[f"password, {bits} of 16 bits"] = lambda bits=bits: key_of(Factors(flipped(BIT_PASSWORD, bits, rng)))
+    for bits in (1, 2, 3):
+        kinds[f"derived secret, {bits} of 256 bits"] = lambda bits=bits: secret_bits(bits)
+    letters = iter("bcdefg")
+    kinds["password of one character"] = lambda: key_of(Factors(next(letters)))
+    bases = {"p": key_of(Factors(BIT_PASSWORD)), "d": expand(secret, none), "o": key_of(Factors("a"))}
+    section = Section("Table 4 and Figure 23: similar passwords")
+    rows: list[list[str | float | None]] = []
+    worst = {judge.name: np.inf for judge in judges}
+    matched: dict[str, list[float]] = {judge.name: [] for judge in judges}
+    for kind, make in kinds.items():
+        base = bases["o" if kind.endswith("character") else kind[0]]
+        y = modify(engine, x, [base])
+        others = [modify(engine, x, [make()]) for _ in range(VARIANTS)]
+        for judge in judges:
+            apart = np.stack([judge.distance(y, other) for other in others], 1)
+            worst[judge.name] = min(worst[judge.name], float(apart.min()) / judge.tolerance)
+            same = float((apart <= judge.tolerance).mean())
+            matched[judge.name].append(same)
+            rows.append([kind, judge.name, float(apart.mean()), float(apart.min()), judge.tolerance, same])
+            if judge.used_in_training and kind == "password, 1 of 16 bits":
+                section.tables.append(_table_4(x, others, judge))
+    columns = ("what differs", "recogniser", "mean distance", "worst pair", "tolerance", "pairs matched")
+    section.tables.append(Table(f"Figure 23: {len(x)} faces, {VARIANTS} pairs each", columns, rows))
+    for judge in judges:
+        counts, share = not judge.used_in_training, float(np.mean(matched[judge.name]))
+        section.goals += [
+            Goal(f"similar passwords, pairs that match, {judge.name}", share, "0", counts=counts),
+            Goal(
+                f"similar passwords, worst distance / tolerance, {judge.name}", worst[judge.name], "> 1", counts=counts
+            ),
+        ]
+    section.notes.append(
+        "Compared are surrogates of one face under two keys. Every bit of a key depends on every bit of the password "
+        "and of the secret derived from it, so that bits apart should not matter; nor should a password's length."
+    )
+    return section
+
+
+def flipped(password: str, bits: int, rng: np.random.Generator) -> str:
+    """A password of zeros and ones with that many of them changed."""
+    wrong = set(rng.choice(len(password), bits, replace=False).tolist())
+    return "".join(str(1 - int(bit)) if i in wrong else bit for i, bit in enumerate(password))
+
+
+def _flipped_bytes(secret: bytes, bits: int, rng: np.random.Generator) -> bytes:
+    unpacked = np.unpackbits(np.frombuffer(secret, np.uint8))
+    unpacked[rng.choice(len(unpacked), bits, replace=False)] ^= 1
+    return np.packbits(unpacked).tobytes()
+
+
+def _table_4(x: Crops, others: list[Crops], judge: Judge) -> Table:
+    apart = [judge.distance(x[:INPUTS], other[:INPUTS]) for other in others]
+    rows = [[f"input {i + 1}", *(float(a[i]) for a in apart)] for i in range(min(INPUTS, len(x)))]
+    title = f"Table 4: distance to the original, {judge.name}, one person up to {judge.tolerance}"
+    return Table(title, ("", *(f"a{i + 1}" for i in range(VARIANTS))), rows)

@@ -1,0 +1,75 @@
+"""What every experiment is about: an exported network, faces that training never saw, and recognisers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfm_edge.engine.onnx import OnnxEngine
+from mfm_edge.factors import Factors, KeyDerivation, derive_secret
+from mfm_edge.style import StyleKey, expand
+from training.data import FaceSet, load_faces
+from training.metrics.judges import JUDGES, Judge
+
+__all__ = ["Crops", "Subject", "key_of", "modify", "random_keys", "split_unseen"]
+
+Crops = NDArray[np.uint8]
+
+CHEAP = KeyDerivation(iterations=1, lanes=1, memory_kib=64)
+"""Keys of any cost are equally random; the default's cost is for attackers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """faces: the unseen people that are measured. others: other unseen people, for comparing distributions.
+    models: the recognisers' folder."""
+
+    engine: OnnxEngine
+    faces: FaceSet
+    others: FaceSet
+    models: Path
+
+    def judges(self, *, trained_on: bool = False) -> list[Judge]:
+        """Recognisers that training never used; with `trained_on` also the others, which never count."""
+        return [Judge(name, self.models) for name, spec in JUDGES.items() if trained_on or not spec.used_in_training]
+
+    @staticmethod
+    def load(data: Path, models: Path, model: Path, faces: int) -> Subject:
+        measured, others = split_unseen(load_faces(data, "val"), faces)
+        return Subject(OnnxEngine(model, trust_unknown_model=True), measured, others, models)
+
+
+def split_unseen(everyone: FaceSet, faces: int) -> tuple[FaceSet, FaceSet]:
+    """`faces` of every second person, spread over them, and four times as many, up to 1000, of the people between."""
+    even, odd = (np.flatnonzero(everyone.identities % 2 == rest) for rest in (0, 1))
+    if not 1 <= faces <= len(even):
+        raise SystemExit(f"--faces: got {faces}, takes 1 to {len(even)}")
+    spread = [
+        np.linspace(0, len(i) - 1, n).astype(np.intp) for i, n in ((even, faces), (odd, min(4 * faces, 1000, len(odd))))
+    ]
+    return everyone.take(even[spread[0]]), everyone.take(odd[spread[1]])
+
+
+def key_of(factors: Factors) -> StyleKey:
+    """The key of factors, from a derivation that costs nothing."""
+    return expand(derive_secret(factors, parameters=CHEAP), factors.attribute_vector())
+
+
+def random_keys(count: int, rng: np.random.Generator) -> list[StyleKey]:
+    """Keys of random secrets that ask for no attribute."""
+    none = Factors("-").attribute_vector()
+    return [expand(rng.bytes(32), none) for _ in range(count)]
+
+
+def modify(engine: OnnxEngine, crops: Crops, keys: Sequence[StyleKey]) -> Crops:
+    """(N, 128, 128, 3) uint8 RGB -> the same shape, key i % len(keys) for crop i."""
+    out = np.empty_like(crops)
+    for k, key in enumerate(keys):
+        for start in range(k, len(crops), len(keys) * 16):
+            index = np.arange(start, len(crops), len(keys))[:16]
+            out[index] = engine.modify(crops[index][..., ::-1], key)[..., ::-1]
+    return out
