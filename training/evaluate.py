@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
     models = args.models or args.data.resolve().parent.parent / "models"
     subject = Subject.load(args.data, models, args.model, args.faces)
     engine, faces, judges = subject.engine, subject.faces, subject.judges()
-    made = Made(make_faces(engine, faces.crops), subject.judges(trained_on=True))
+    made = Made(make_faces(engine, faces), subject.judges(trained_on=True))
     unmarked = Made(made.crops, judges)
     runtime = MfmRuntime(model=args.model, trust_unknown_model=True)
     experiments: dict[str, Callable[[], Section]] = {
@@ -85,14 +85,14 @@ def main(argv: list[str] | None = None) -> None:
         "frames": lambda: frames(runtime, _some(faces, args.frames).crops, judges),
         "methods": lambda: methods(unmarked, subject.others.crops),
         "recognisers": lambda: recognisers(made),
-        "diversity": lambda: diversity(engine, _some(faces, 60).crops, judges),
-        "factors": lambda: factor_distances(engine, _some(faces, 60).crops, made.judges),
-        "passwords": lambda: similar_passwords(engine, _some(faces, 40).crops, made.judges),
+        "diversity": lambda: diversity(engine, _some(faces, 60), judges),
+        "factors": lambda: factor_distances(engine, _some(faces, 60), made.judges),
+        "passwords": lambda: similar_passwords(engine, _some(faces, 40), made.judges),
         "control": lambda: control(engine, _some(faces, 100), subject.others, _attribute_judge(args, folder)),
         "clips": lambda: clips(runtime, sorted(args.clips.glob("*.mp4")), args.clip_frames, judges),
-        "grids": lambda: grids(engine, _some(faces, 6).crops, folder),
+        "grids": lambda: grids(engine, _some(faces, 6), folder),
         "attacks": lambda: attacked(
-            subject, unmarked, load_faces(args.data, "train", limit=args.attack_faces).crops, folder,
+            subject, unmarked, load_faces(args.data, "train", limit=args.attack_faces), folder,
             minutes=args.attack_minutes,
         ),
     }  # fmt: skip

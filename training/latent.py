@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from mfm_edge.factors import ATTRIBUTES, Factors
 from mfm_edge.style import StyleKey, expand
 from training.data import FaceSet, load_faces
 from training.experiments.pictures import save_grid
-from training.experiments.subject import Crops, key_of, split_unseen
+from training.experiments.subject import Crops, key_of, modify, split_unseen
 from training.metrics.recovery import psnr
 from training.report import Section, Table, write_report
 
@@ -40,8 +41,8 @@ HAIR = slice(0, 4)  # of ATTRIBUTES
 SLIDERS = ("black_hair", "blond_hair", "male", "young", "smiling", "mustache", "mouth_open")
 
 
-def style_features(engine: OnnxEngine, crops: Crops) -> FloatArray:
-    """(N, 128, 128, 3) uint8 RGB -> (N, 1024): what the style encoder draws of each face as it comes in."""
+def style_features(engine: OnnxEngine, faces: FaceSet) -> FloatArray:
+    """(N, 1024) float32: what the style encoder draws of each face as it comes in."""
     found: list[FloatArray] = []
 
     def watched(part: str, /, **inputs: NDArray[Any]) -> list[FloatArray]:
@@ -51,23 +52,26 @@ def style_features(engine: OnnxEngine, crops: Crops) -> FloatArray:
         return outputs
 
     key = key_of(Factors("latent"))
-    for start in range(0, len(crops), BATCH):
-        run_parts(watched, crops[start : start + BATCH, ..., ::-1], key)
+    for start in range(0, len(faces), BATCH):
+        some = faces.take(slice(start, start + BATCH))
+        run_parts(watched, some.crops[..., ::-1], key, some.landmarks)
     return np.concatenate(found)
 
 
-def sliders(engine: OnnxEngine, crops: Crops, attribute: str, steps: int = 5) -> dict[str, Crops]:
+def sliders(engine: OnnxEngine, faces: FaceSet, attribute: str, steps: int = 5) -> dict[str, Crops]:
     """Surrogates under one secret with an attribute asked for more and more, -1 to 1, by title; as crops."""
     direction = np.zeros(len(ATTRIBUTES), np.float32)
     direction[ATTRIBUTES.index(attribute)] = 1
     secret = np.random.default_rng(6).bytes(32)
     return {
-        f"{attribute} {strength:+.1f}": engine.modify(crops[..., ::-1], expand(secret, direction * strength))[..., ::-1]
+        f"{attribute} {strength:+.1f}": modify(
+            engine, faces.crops, faces.landmarks, [expand(secret, direction * strength)]
+        )
         for strength in np.linspace(-1, 1, steps, dtype=np.float32)
     }
 
 
-def compressed(engine: OnnxEngine, crops: Crops, key: StyleKey, bits: int) -> tuple[Crops, float]:
+def compressed(engine: OnnxEngine, faces: FaceSet, key: StyleKey, bits: int) -> tuple[Crops, float]:
     """Surrogates with the content latent rounded to 2**bits levels and deflated: the pictures, as crops, and the mean
     size of a face's latent in bytes."""
     sizes: list[int] = []
@@ -83,9 +87,8 @@ def compressed(engine: OnnxEngine, crops: Crops, key: StyleKey, bits: int) -> tu
         sizes.extend(len(zlib.compress(face.tobytes(), 9)) for face in levels)
         return [(levels * step + low).astype(np.float32)]
 
-    out = np.concatenate(
-        [run_parts(coarse, crops[i : i + BATCH, ..., ::-1], key)[..., ::-1] for i in range(0, len(crops), BATCH)]
-    )
+    parts = [faces.take(slice(i, i + BATCH)) for i in range(0, len(faces), BATCH)]
+    out = np.concatenate([run_parts(coarse, p.crops[..., ::-1], key, p.landmarks)[..., ::-1] for p in parts])
     return out, float(np.mean(sizes))
 
 
@@ -169,27 +172,28 @@ def _saved(figure: Any, path: Path) -> Path:
     return path
 
 
-def _slid(engine: OnnxEngine, crops: Crops, folder: Path) -> Section:
+def _slid(engine: OnnxEngine, faces: FaceSet, folder: Path) -> Section:
     section = Section("Attributes as sliders (Figures 6, 8, 10, 12 and 13)")
     section.notes.append(
         "Under one secret; the strengths between are no factors that a user can ask for, and would each derive a "
         "secret of their own."
     )
     for attribute in SLIDERS:
-        columns = {"input": crops, **sliders(engine, crops, attribute)}
+        columns = {"input": faces.crops, **sliders(engine, faces, attribute)}
         section.pictures[attribute] = save_grid(folder / f"slider-{attribute}.png", columns)
     return section
 
 
-def _squeezed(engine: OnnxEngine, crops: Crops, folder: Path) -> Section:
+def _squeezed(engine: OnnxEngine, faces: FaceSet, folder: Path) -> Section:
     section = Section("A compressed bottleneck (Figure 11)")
     key = key_of(Factors("latent"))
-    plain = engine.modify(crops[..., ::-1], key)[..., ::-1]
+    crops = faces.crops
+    plain = modify(engine, crops, faces.landmarks, [key])
     rows: list[list[str | float | None]] = []
     columns = {"input": crops, "as it is": plain}
     for bits in (8, 6, 4, 2, 1):
-        y, size = compressed(engine, crops, key, bits)
-        r, _ = compressed(engine, y, key.inverse(), bits)
+        y, size = compressed(engine, faces, key, bits)
+        r, _ = compressed(engine, replace(faces, crops=y), key.inverse(), bits)
         rows.append([f"{bits}", size * 8, *(float(np.median(psnr(a, b))) for a, b in ((plain, y), (crops, r)))])
         columns[f"{bits} bits"] = y
     titles = ("bits a value", "bits a face", "surrogate against uncompressed, dB", "restored against original, dB")
@@ -215,8 +219,8 @@ def main(argv: list[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     engine = OnnxEngine(args.model, trust_unknown_model=True)
     faces, _ = split_unseen(load_faces(args.data, "val"), args.faces)
-    features = style_features(engine, faces.crops)
-    some = faces.crops[np.linspace(0, len(faces) - 1, min(4, len(faces))).astype(np.intp)]
+    features = style_features(engine, faces)
+    some = faces.take(np.linspace(0, len(faces) - 1, min(4, len(faces))).astype(np.intp))
     sections = [_clusters(features, faces, folder), _slid(engine, some, folder), _squeezed(engine, some, folder)]
     write_report(folder, sections, about={"model_id": engine.model_id, "faces": len(faces)})
     present = faces.attributes[:, :, None]

@@ -16,9 +16,9 @@ from training.report import Goal, Section, Table, to_text, write_report
 SHARED = Path(__file__).parents[3] / "shared"
 
 
-def test_every_kind_of_face_is_made_with_its_own_key():
-    crops = np.random.default_rng(0).integers(0, 256, (3, 128, 128, 3), np.uint8)
-    made = Made(make_faces(OnnxEngine(), crops), [])
+def test_every_kind_of_face_is_made_with_its_own_key(faces):
+    crops = faces.crops[:3]
+    made = Made(make_faces(OnnxEngine(), faces.take(slice(3))), [])
     assert set(made.crops) == {
         "x", "y", "y2", "r", "r: JPEG", "y: blur", "y: JPEG", "y: 64 px", *(f"w: {kind}" for kind in WRONG)
     }  # fmt: skip
@@ -30,13 +30,13 @@ def test_every_kind_of_face_is_made_with_its_own_key():
             assert (made[one] != made[other]).any(), (one, other)
 
 
-def test_keys_take_turns():
-    crops = np.random.default_rng(0).integers(60, 190, (3, 128, 128, 3), np.uint8)
+def test_keys_take_turns(faces):
+    crops, places = faces.crops[:3], faces.landmarks[:3]
     engine, keys = OnnxEngine(), random_keys(2, np.random.default_rng(1))
-    changed = modify(engine, crops, keys)
-    alone = engine.modify(crops[1:2, ..., ::-1], keys[1])[..., ::-1]
+    changed = modify(engine, crops, places, keys)
+    alone = engine.modify(crops[1:2, ..., ::-1], keys[1], places[1:2])[..., ::-1]
     assert np.abs(changed[1].astype(int) - alone[0]).max() <= 1
-    assert (changed[0] != engine.modify(crops[:1, ..., ::-1], keys[1])[0, ..., ::-1]).mean() > 0.1
+    assert (changed[0] != engine.modify(crops[:1, ..., ::-1], keys[1], places[:1])[0, ..., ::-1]).mean() > 0.1
 
 
 def test_those_measured_and_those_compared_with_are_different_people():

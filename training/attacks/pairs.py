@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfm_edge.engine.onnx import OnnxEngine
+from training.data import FaceSet
 from training.experiments.subject import Crops, modify, random_keys
 
 __all__ = ["Pairs", "make_pairs"]
@@ -22,10 +23,11 @@ class Pairs:
     w: Crops
 
 
-def make_pairs(engine: OnnxEngine, x: Crops, rng: np.random.Generator) -> Pairs:
+def make_pairs(engine: OnnxEngine, known: FaceSet, rng: np.random.Generator) -> Pairs:
     """A key for every eight faces."""
+    x, places = known.crops, known.landmarks
     count = -(-len(x) // 8)
     right, wrong = random_keys(count, rng), random_keys(count, rng)
-    y = modify(engine, x, right)
-    r = modify(engine, y, [key.inverse() for key in right])
-    return Pairs(x, y, r, modify(engine, y, [key.inverse() for key in wrong]))
+    y = modify(engine, x, places, right)
+    r = modify(engine, y, places, [key.inverse() for key in right])
+    return Pairs(x, y, r, modify(engine, y, places, [key.inverse() for key in wrong]))

@@ -9,9 +9,10 @@ import numpy as np
 from training.attacks.inversion import Inversion
 from training.attacks.oracle import Oracle
 from training.attacks.pairs import make_pairs
+from training.data import FaceSet
 from training.experiments.made import WRONG, Made
 from training.experiments.pictures import save_grid
-from training.experiments.subject import Crops, Subject
+from training.experiments.subject import Subject
 from training.metrics.recovery import face_psnr
 from training.report import Goal, Section
 
@@ -20,8 +21,8 @@ __all__ = ["attacked"]
 _SHOWN = 6
 
 
-def attacked(subject: Subject, made: Made, known: Crops, folder: Path, *, minutes: float) -> Section:
-    """known: (N, 128, 128, 3) uint8 RGB, the attackers' own faces. minutes: of processor time, to train each."""
+def attacked(subject: Subject, made: Made, known: FaceSet, folder: Path, *, minutes: float) -> Section:
+    """known: the attackers' own faces. minutes: of processor time, to train each."""
     pairs = make_pairs(subject.engine, known, np.random.default_rng(4))
     oracle = Oracle.train(pairs, minutes=minutes)
     found = float(oracle.right(made["y"], made["r"]).mean())

@@ -45,11 +45,11 @@ def control(engine: OnnxEngine, faces: FaceSet, unseen: FaceSet, judge: Attribut
     """faces: to be anonymised, once for each request. unseen: labelled people to tell how good the judge is."""
     trust = _right(judge.present(unseen.crops), unseen.attributes)
     before = judge.present(faces.crops)
-    plain = judge.present(modify(engine, faces.crops, [key_of(Factors("control"))]))
+    plain = judge.present(modify(engine, faces.crops, faces.landmarks, [key_of(Factors("control"))]))
     rows: list[list[str | float | None]] = []
     kept_all: list[NDArray[np.bool_]] = []
     for name, factors, index, wanted in requests():
-        after = judge.present(modify(engine, faces.crops, [key_of(factors)]))
+        after = judge.present(modify(engine, faces.crops, faces.landmarks, [key_of(factors)]))
         had = before[:, index] == wanted
         there, unasked = after[:, index] == wanted, plain[:, index] == wanted
         others = [i for i in range(len(ATTRIBUTES)) if i != index and not (index < 4 and i < 4)]

@@ -7,7 +7,8 @@ from itertools import combinations
 import numpy as np
 
 from mfm_edge.engine.onnx import OnnxEngine
-from training.experiments.subject import Crops, modify, random_keys
+from training.data import FaceSet
+from training.experiments.subject import modify, random_keys
 from training.metrics.judges import Judge
 from training.report import Goal, Section, Table
 
@@ -16,9 +17,10 @@ __all__ = ["diversity"]
 PASSWORDS = 10
 
 
-def diversity(engine: OnnxEngine, x: Crops, judges: list[Judge]) -> Section:
-    """x: (N, 128, 128, 3) uint8 RGB. Every face under the same ten keys, every pair of keys compared."""
-    surrogates = [modify(engine, x, [key]) for key in random_keys(PASSWORDS, np.random.default_rng(10))]
+def diversity(engine: OnnxEngine, faces: FaceSet, judges: list[Judge]) -> Section:
+    """Every face under the same ten keys, every pair of keys compared."""
+    x, keys = faces.crops, random_keys(PASSWORDS, np.random.default_rng(10))
+    surrogates = [modify(engine, x, faces.landmarks, [key]) for key in keys]
     section = Section("Diversity")
     rows: list[list[str | float | None]] = []
     for judge in judges:

@@ -6,7 +6,8 @@ import numpy as np
 
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import Factors
-from training.experiments.subject import Crops, key_of, modify
+from training.data import FaceSet
+from training.experiments.subject import key_of, modify
 from training.metrics.judges import Judge
 from training.report import Section, Table
 
@@ -20,10 +21,11 @@ COLUMNS = {
 }
 
 
-def factor_distances(engine: OnnxEngine, x: Crops, judges: list[Judge]) -> Section:
-    """x: (N, 128, 128, 3) uint8 RGB. Restored faces are those of the column "hair"."""
-    pictures = {name: modify(engine, x, [key_of(factors)]) for name, factors in COLUMNS.items()}
-    pictures["re-ID"] = modify(engine, pictures["hair"], [key_of(COLUMNS["hair"]).inverse()])
+def factor_distances(engine: OnnxEngine, faces: FaceSet, judges: list[Judge]) -> Section:
+    """Restored faces are those of the column "hair"."""
+    x, places = faces.crops, faces.landmarks
+    pictures = {name: modify(engine, x, places, [key_of(factors)]) for name, factors in COLUMNS.items()}
+    pictures["re-ID"] = modify(engine, pictures["hair"], places, [key_of(COLUMNS["hair"]).inverse()])
     rows: list[list[str | float | None]] = []
     for judge in judges:
         mean = [float(np.mean(judge.distance(x, crops))) for crops in pictures.values()]

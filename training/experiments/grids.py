@@ -8,6 +8,7 @@ import numpy as np
 
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import Factors
+from training.data import FaceSet
 from training.experiments.passwords import BIT_PASSWORD, flipped
 from training.experiments.pictures import save_grid
 from training.experiments.subject import Crops, key_of, modify
@@ -18,14 +19,14 @@ __all__ = ["grids"]
 _PASSWORDS = ("0110", "01101001", BIT_PASSWORD)
 
 
-def grids(engine: OnnxEngine, x: Crops, folder: Path) -> Section:
-    """x: (N, 128, 128, 3) uint8 RGB, a handful: one row each. Writes figure-18.png to figure-22.png into folder."""
+def grids(engine: OnnxEngine, faces: FaceSet, folder: Path) -> Section:
+    """faces: a handful, one row each. Writes figure-18.png to figure-22.png into folder."""
 
     def shown(factors: Factors) -> Crops:
-        return modify(engine, x, [key_of(factors)])
+        return modify(engine, faces.crops, faces.landmarks, [key_of(factors)])
 
     def restored(factors: Factors) -> Crops:
-        return modify(engine, shown(factors), [key_of(factors).inverse()])
+        return modify(engine, shown(factors), faces.landmarks, [key_of(factors).inverse()])
 
     rng = np.random.default_rng(22)
     hair = {f"password + {colour}": Factors(_PASSWORDS[1], hair=colour) for colour in ("black", "brown", "blond")}
@@ -57,5 +58,5 @@ def grids(engine: OnnxEngine, x: Crops, folder: Path) -> Section:
     section = Section("Figures 18 to 22: pictures")
     for title, columns in figures.items():
         name = title.partition(":")[0].lower().replace(" ", "-")
-        section.pictures[title] = save_grid(folder / f"{name}.png", {"input": x, **columns})
+        section.pictures[title] = save_grid(folder / f"{name}.png", {"input": faces.crops, **columns})
     return section

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import Factors
+from mfm_edge.style import StyleKey
+from training.data import FaceSet
 from training.experiments.subject import Crops, key_of, modify
 from training.metrics.channels import blurred, jpeg, rescaled
 from training.metrics.judges import Judge
@@ -52,14 +54,19 @@ class Made:
         return judge.embed(self.crops[kind])
 
 
-def make_faces(engine: OnnxEngine, x: Crops) -> dict[str, Crops]:
-    """All kinds that Made describes, from originals (N, 128, 128, 3) uint8 RGB."""
+def make_faces(engine: OnnxEngine, originals: FaceSet) -> dict[str, Crops]:
+    """All kinds that Made describes."""
+
+    def changed(crops: Crops, keys: Sequence[StyleKey]) -> Crops:
+        return modify(engine, crops, originals.landmarks, keys)
+
+    x = originals.crops
     right = [key_of(f) for f in RIGHT]
     back = [key.inverse() for key in right]
-    y = modify(engine, x, right)
-    faces = {"x": x, "y": y, "y2": modify(engine, x, [key_of(f) for f in WRONG["random password"]])}
+    y = changed(x, right)
+    faces = {"x": x, "y": y, "y2": changed(x, [key_of(f) for f in WRONG["random password"]])}
     faces |= {"y: blur": blurred(y), "y: JPEG": jpeg(y, 50), "y: 64 px": rescaled(y, 64)}
-    faces |= {"r": modify(engine, y, back), "r: JPEG": modify(engine, jpeg(y, 75), back)}
+    faces |= {"r": changed(y, back), "r: JPEG": changed(jpeg(y, 75), back)}
     for kind, factors in WRONG.items():
-        faces[f"w: {kind}"] = modify(engine, y, [key_of(f).inverse() for f in factors])
+        faces[f"w: {kind}"] = changed(y, [key_of(f).inverse() for f in factors])
     return faces

@@ -9,6 +9,7 @@ import numpy as np
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import Factors
 from mfm_edge.style import StyleKey, expand
+from training.data import FaceSet
 from training.experiments.subject import Crops, key_of, modify
 from training.metrics.judges import Judge
 from training.report import Goal, Section, Table
@@ -20,9 +21,9 @@ VARIANTS = 6  # the paper's a1 to a6
 INPUTS = 4  # rows of Table 4
 
 
-def similar_passwords(engine: OnnxEngine, x: Crops, judges: list[Judge]) -> Section:
-    """x: (N, 128, 128, 3) uint8 RGB. Each face's surrogates under one key and under six like it."""
-    rng = np.random.default_rng(23)
+def similar_passwords(engine: OnnxEngine, faces: FaceSet, judges: list[Judge]) -> Section:
+    """Each face's surrogates under one key and under six like it."""
+    x, rng = faces.crops, np.random.default_rng(23)
     secret = rng.bytes(32)
     none = Factors("-").attribute_vector()
 
@@ -43,8 +44,8 @@ def similar_passwords(engine: OnnxEngine, x: Crops, judges: list[Judge]) -> Sect
     matched: dict[str, list[float]] = {judge.name: [] for judge in judges}
     for kind, make in kinds.items():
         base = bases["o" if kind.endswith("character") else kind[0]]
-        y = modify(engine, x, [base])
-        others = [modify(engine, x, [make()]) for _ in range(VARIANTS)]
+        y = modify(engine, x, faces.landmarks, [base])
+        others = [modify(engine, x, faces.landmarks, [make()]) for _ in range(VARIANTS)]
         for judge in judges:
             apart = np.stack([judge.distance(y, other) for other in others], 1)
             worst[judge.name] = min(worst[judge.name], float(apart.min()) / judge.tolerance)

@@ -65,11 +65,12 @@ def random_keys(count: int, rng: np.random.Generator) -> list[StyleKey]:
     return [expand(rng.bytes(32), none) for _ in range(count)]
 
 
-def modify(engine: OnnxEngine, crops: Crops, keys: Sequence[StyleKey]) -> Crops:
-    """(N, 128, 128, 3) uint8 RGB -> the same shape, key i % len(keys) for crop i."""
+def modify(engine: OnnxEngine, crops: Crops, landmarks: NDArray[np.float32], keys: Sequence[StyleKey]) -> Crops:
+    """(N, 128, 128, 3) uint8 RGB -> the same shape, key i % len(keys) for crop i; landmarks: (N, 5, 2) crop px, of the
+    originals, also where surrogates are turned back."""
     out = np.empty_like(crops)
     for k, key in enumerate(keys):
         for start in range(k, len(crops), len(keys) * 16):
             index = np.arange(start, len(crops), len(keys))[:16]
-            out[index] = engine.modify(crops[index][..., ::-1], key)[..., ::-1]
+            out[index] = engine.modify(crops[index][..., ::-1], key, landmarks[index])[..., ::-1]
     return out
