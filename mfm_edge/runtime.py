@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.align import TEMPLATE, align, extract
-from mfm_edge.detect import Detector, YuNetDetector
+from mfm_edge.detect import Detector, StillSceneDetector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys, derive_secret
@@ -185,10 +185,9 @@ class MfmStream:
         self._runtime = runtime
         self._sealing_key: bytes | None = sealing_key
         self._key: StyleKey | None = key
-        self._tracker = Tracker()
-        self._trust = SteadyTrust()
         self._selection = selection
         self._changing = Lock()
+        self._start_afresh()
 
     def anonymize(self, frame: NDArray[np.uint8]) -> Protected:
         """Like MfmRuntime.anonymize, with faces tracked. Fails closed: when anything goes wrong in a valid frame, the
@@ -196,7 +195,9 @@ class MfmStream:
         check_frame(frame)
         key = self._live_key()
         try:
-            tracked = self._tracker.update(self._runtime._detector.detect(frame), frame)
+            tracked = self._tracker.update(self._detector.detect(frame), frame)
+            if any(face.missed for face in tracked):
+                self._detector.look_again()
             chosen = tracked if self._selection is None else self._selection.choose(tracked, frame)
             faces, tracks = [t.face for t in chosen], [t.track for t in chosen]
             protected = self._runtime._protect(frame, faces, key, self._trust(chosen), tracks)
@@ -204,7 +205,7 @@ class MfmStream:
         except Exception as error:
             if isinstance(error, (FactorError, KeyboardInterrupt)):
                 raise
-            self._tracker, self._trust = Tracker(), SteadyTrust()
+            self._start_afresh()
             if self._selection is not None:
                 self._selection.forget()  # the tracks it knew are gone, their numbers come again
             return Protected(frame=cover_frame(frame), faces=(), incidents=1)
@@ -234,6 +235,10 @@ class MfmStream:
         """Forget the keys. The stream takes no frame afterwards."""
         with self._changing:
             self._key = self._sealing_key = None
+
+    def _start_afresh(self) -> None:
+        self._detector = StillSceneDetector(self._runtime._detector)
+        self._tracker, self._trust = Tracker(), SteadyTrust()
 
     def _live_key(self) -> StyleKey:
         if self._key is None:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from mfm_edge.detect.insightface import InsightFaceDetector
 from mfm_edge.detect.mtcnn import MtcnnDetector
+from mfm_edge.detect.still import StillSceneDetector
 from mfm_edge.detect.yunet import YuNetDetector
 from mfm_edge.types import Face
 
-__all__ = ["Detector", "InsightFaceDetector", "MtcnnDetector", "YuNetDetector"]
+__all__ = ["Detector", "InsightFaceDetector", "MtcnnDetector", "StillSceneDetector", "YuNetDetector"]
 
 
 class Detector(Protocol):
