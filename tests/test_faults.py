@@ -36,7 +36,7 @@ class Engine:
 
     model_id = provider = "stand-in"
 
-    def modify(self, crops: NDArray[np.uint8], key: object) -> NDArray[np.uint8]:
+    def modify(self, crops: NDArray[np.uint8], key: object, landmarks: object) -> NDArray[np.uint8]:
         return 255 - crops
 
 
@@ -115,7 +115,7 @@ def test_a_stage_that_fails_gives_a_covered_frame(
 def test_a_network_that_changes_nothing_is_not_believed(
     stream: MfmStream, frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Engine, "modify", lambda self, crops, key: crops)
+    monkeypatch.setattr(Engine, "modify", lambda self, crops, key, landmarks: crops)
     protected = stream.anonymize(frame)
     assert [face.treatment for face in protected.faces] == [Treatment.COVERED]
     assert (protected.frame == frame).all(axis=2)[80:190, 80:200].mean() < 0.02
@@ -125,7 +125,7 @@ def test_a_network_that_changes_nothing_is_not_believed(
 def test_a_network_that_gives_something_else_covers_the_frame(
     shape: tuple[int, ...], stream: MfmStream, frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Engine, "modify", lambda self, crops, key: np.zeros(shape, np.uint8))
+    monkeypatch.setattr(Engine, "modify", lambda self, crops, key, landmarks: np.zeros(shape, np.uint8))
     protected = stream.anonymize(frame)
     assert protected.incidents == 1 and (protected.frame == frame).all(axis=2).mean() < 0.05
 
