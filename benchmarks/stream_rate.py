@@ -142,7 +142,7 @@ def main() -> None:
         if contestant == BLUR:
             rate = run_blur(Path(video), Path(output))
         else:
-            rate = run_mfm(Path(video), Path(output), ["OpenVINO"] if contestant == OWN_OPENVINO else None)
+            rate = run_mfm(Path(video), Path(output), ["OpenVINO" if contestant == OWN_OPENVINO else "CPU"])
         print(rate, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
     contestants = [OWN, *([OWN_OPENVINO] if find_spec("openvino") else []), BLUR]

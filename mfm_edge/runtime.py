@@ -35,9 +35,9 @@ class MfmRuntime:
     """Anonymises and restores faces in frames.
 
     model: folder of a network (default: the shipped one). detector: any Detector (default: the embedded YuNet).
-    providers, threads: see open_engine in mfm_edge.engine.choose. trust_unknown_model: also execute another network
-    than the one that comes with this version, such as your own: only when you trust its maker. Raises ModelError when
-    a model cannot be loaded.
+    providers, threads, precision, strict: see open_engine in mfm_edge.engine.choose. trust_unknown_model: also execute
+    another network than the one that comes with this version, such as your own: only when you trust its maker. Raises
+    ModelError when a model cannot be loaded.
     """
 
     def __init__(
@@ -47,9 +47,18 @@ class MfmRuntime:
         detector: Detector | None = None,
         providers: Sequence[str] | None = None,
         threads: int | None = None,
+        precision: str | None = None,
+        strict: bool = False,
         trust_unknown_model: bool = False,
     ) -> None:
-        self._engine = open_engine(model, providers=providers, threads=threads, trust_unknown_model=trust_unknown_model)
+        self._engine = open_engine(
+            model,
+            providers=providers,
+            threads=threads,
+            precision=precision,
+            strict=strict,
+            trust_unknown_model=trust_unknown_model,
+        )
         self._detector = YuNetDetector() if detector is None else detector
         # Deriving is slow on purpose; an application that calls frame by frame must not pay for it each time.
         self._key = lru_cache(maxsize=8)(_derive_key)

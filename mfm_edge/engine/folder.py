@@ -1,4 +1,4 @@
-"""A model folder: the three parts as .onnx, and card.json with their sha256."""
+"""A model folder: the three parts as .onnx, perhaps in several precisions, and card.json with their sha256."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from mfm_edge.errors import ModelError
 
-__all__ = ["CARD", "CARD_FORMAT", "PARTS", "SHIPPED_MODEL", "Model", "read_model"]
+__all__ = ["CARD", "CARD_FORMAT", "PARTS", "SHIPPED_MODEL", "Model", "Precision", "check_precision", "read_model"]
+
+Precision = Literal["f32", "f16", "int8", "int8-symmetric"]
+"""Of the network's products; what runs around them is float32 in every variant."""
 
 SHIPPED_MODEL = Path(__file__).parent.parent / "models" / "mfm"
 PARTS = ("content_encoder", "style_encoder", "decoder")
@@ -21,31 +25,67 @@ MAX_CARD_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """parts: each part's ONNX file by name. model_id: the first 16 hex digits of the sha256 over the parts' sha256."""
+    """parts: each part's ONNX file by name. model_id: the first 16 hex digits of the sha256 over the float32 parts'
+    sha256, the same in every precision: each restores what the others protected."""
 
     parts: dict[str, bytes]
     model_id: str
 
 
-def read_model(folder: Path | None = None, *, known_only: bool = False) -> Model:
+def read_model(folder: Path | None = None, precision: Precision = "f32", *, known_only: bool = False) -> Model:
     """Read a folder, the shipped model's when None, and check it against its card. Nothing is executed.
 
-    known_only: take no other files than those that the package's own card names, because a card from somebody else
-    vouches for nothing. Raises ModelError.
+    precision: other than "f32" takes the parts that `python -m export.quantise` wrote to a folder of that name, as far
+    as the card names them. known_only: take no other files than those that the package's own card names, because a card
+    from somebody else vouches for nothing. Raises ModelError.
     """
+    check_precision(precision)
     folder = SHIPPED_MODEL if folder is None else Path(folder)
-    hashes = _read_hashes(folder)
-    if known_only and hashes != _read_hashes(SHIPPED_MODEL):
+    card = _read_card(folder)
+    variant = _variant(folder, card, precision)
+    if known_only:
+        known = _read_card(SHIPPED_MODEL)
+        if _hashes(card) != _hashes(known) or variant != _variant(SHIPPED_MODEL, known, precision):
+            raise ModelError(
+                f"model: {folder} holds another network than the one that comes with this version, takes that one, or "
+                "trust_unknown_model=True from whoever trusts its maker: a network is a program that runs here"
+            )
+    hashes = _hashes(card)
+    model_id = hashlib.sha256("".join(hashes[part] for part in PARTS).encode()).hexdigest()[:16]
+    files = {part: (folder / f"{part}.onnx", digest) for part, digest in hashes.items()}
+    files |= {part: (folder / precision / f"{part}.onnx", digest) for part, digest in variant.items()}
+    return Model({part: _read_checked(path, digest) for part, (path, digest) in files.items()}, model_id)
+
+
+def check_precision(precision: str) -> None:
+    """Raises ModelError for a precision that no model folder has."""
+    if precision not in get_args(Precision):
+        raise ModelError(f"precision: got {precision!r}, takes {', '.join(get_args(Precision))}")
+
+
+def _hashes(card: dict[str, Any]) -> dict[str, str]:
+    return {part: card["sha256"][part] for part in PARTS}
+
+
+def _variant(folder: Path, card: dict[str, Any], precision: Precision) -> dict[str, str]:
+    """sha256 of the parts that differ from the float32 ones."""
+    if precision == "f32":
+        return {}
+    variants = card.get("variants")
+    found = variants.get(precision) if isinstance(variants, dict) else None
+    hashes = found.get("sha256") if isinstance(found, dict) else None
+    if (
+        not isinstance(hashes, dict)
+        or not hashes
+        or not all(part in PARTS and isinstance(digest, str) for part, digest in hashes.items())
+    ):
         raise ModelError(
-            f"model: {folder} holds another network than the one that comes with this version, takes that one, or "
-            "trust_unknown_model=True from whoever trusts its maker: a network is a program that runs here"
+            f"precision: {folder / CARD} names no parts in {precision}, which `python -m export.quantise` makes"
         )
-    parts = {part: _read_checked(folder / f"{part}.onnx", hashes[part]) for part in PARTS}
-    joined = "".join(hashes[part] for part in PARTS)
-    return Model(parts, hashlib.sha256(joined.encode()).hexdigest()[:16])
+    return hashes
 
 
-def _read_hashes(folder: Path) -> dict[str, str]:
+def _read_card(folder: Path) -> dict[str, Any]:
     path = folder / CARD
     takes = f"a folder with {CARD} and {', '.join(f'{part}.onnx' for part in PARTS)}"
     try:
@@ -61,7 +101,7 @@ def _read_hashes(folder: Path) -> dict[str, str]:
     hashes = card.get("sha256")
     if not isinstance(hashes, dict) or not all(isinstance(hashes.get(part), str) for part in PARTS):
         raise ModelError(f"model: {path} names no sha256 of {', '.join(PARTS)}")
-    return {part: hashes[part] for part in PARTS}
+    return card
 
 
 def _read_checked(path: Path, expected: str) -> bytes:

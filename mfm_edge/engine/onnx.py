@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.engine.folder import CARD, CARD_FORMAT, PARTS, SHIPPED_MODEL, read_model
+from mfm_edge.engine.folder import CARD, CARD_FORMAT, PARTS, SHIPPED_MODEL, Precision, read_model
 from mfm_edge.engine.steps import run_parts
 from mfm_edge.errors import ModelError
 from mfm_edge.style import StyleKey
 
-__all__ = ["CARD", "CARD_FORMAT", "PARTS", "SHIPPED_MODEL", "OnnxEngine"]
+__all__ = ["CARD", "CARD_FORMAT", "CPU", "PARTS", "SHIPPED_MODEL", "OnnxEngine"]
+
+CPU = "CPUExecutionProvider"
 
 
 class OnnxEngine:
     """Loads a model folder: the three parts as .onnx and card.json with their sha256.
 
-    folder: where the model lies; the shipped one when None. providers: ONNX Runtime's names in order of preference;
-    CPU when None. A provider that was asked for but is not used is reported as a warning.
-    threads: of ONNX Runtime within one graph; its own choice when None. trust_unknown_model: also execute files whose
-    sha256 this package does not know.
+    folder: where the model lies; the shipped one when None. provider: ONNX Runtime's name; what it cannot run of the
+    network runs on the CPU. threads: of ONNX Runtime within one graph; its own choice when None. precision: see
+    mfm_edge.engine.folder. trust_unknown_model: also execute files whose sha256 this package does not know.
 
-    Raises ModelError when a file is missing, is not what the card says, or a provider is unknown.
+    Raises ModelError when a file is missing or is not what the card says, or when the provider is not offered, or is
+    offered but not used, as where its libraries or its device are missing.
     """
 
     def __init__(
         self,
         folder: Path | None = None,
         *,
-        providers: Sequence[str] | None = None,
+        provider: str = CPU,
         threads: int | None = None,
+        precision: Precision = "f32",
         trust_unknown_model: bool = False,
     ) -> None:
         import onnxruntime
 
-        model = read_model(folder, known_only=not trust_unknown_model)
-        wanted = ["CPUExecutionProvider"] if providers is None else list(providers)
+        model = read_model(folder, precision, known_only=not trust_unknown_model)
         available = onnxruntime.get_available_providers()
-        unknown = [name for name in wanted if name not in available]
-        if unknown:
-            raise ModelError(f"providers: got {', '.join(unknown)}, takes any of {', '.join(available)}")
+        if provider not in available:
+            raise ModelError(
+                f"providers: got {provider}, which is not among {', '.join(available)} of this ONNX Runtime"
+            )
         options = onnxruntime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
@@ -53,11 +54,14 @@ class OnnxEngine:
         # the graph would take the cores from the decoder and the encoder of a video.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self._sessions: dict[str, Any] = {}
+        wanted = [provider] if provider == CPU else [provider, CPU]
         for part in PARTS:
-            self._sessions[part] = onnxruntime.InferenceSession(model.parts[part], options, providers=wanted)
-        self.provider: str = self._sessions["decoder"].get_providers()[0]
-        if self.provider != wanted[0]:
-            warnings.warn(f"providers: asked for {wanted[0]}, running on {self.provider}", RuntimeWarning, stacklevel=2)
+            session = onnxruntime.InferenceSession(model.parts[part], options, providers=wanted)
+            # Where a provider cannot start, ONNX Runtime goes on without it and says nothing that a program could see.
+            if (used := session.get_providers()[0]) != provider:
+                raise ModelError(f"providers: got {provider}, which ONNX Runtime offers, but it runs on {used}")
+            self._sessions[part] = session
+        self.provider: str = provider if precision == "f32" else f"{provider}, {precision}"
         self.model_id: str = model.model_id
 
     def modify(

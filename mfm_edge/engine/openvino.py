@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,9 @@ class OpenVinoEngine:
     """Loads a model folder, see mfm_edge.engine.folder; needs the extra: openvino.
 
     folder: the shipped model when None. threads: OpenVINO's own choice when None. precision of the convolutions:
-    "bf16", "f32", or bf16 where the CPU has it when None. All else is f32: what is hidden comes back only if the steps
-    around the convolutions are exact, and bf16 everywhere would cost restored faces two decibels.
+    "bf16", "f32", "int8" (see mfm_edge.engine.folder), or bf16 where the CPU has it when None. All else is f32: what is
+    hidden comes back only if the steps around the convolutions are exact, and bf16 everywhere would cost restored faces
+    two decibels.
 
     Raises ModelError when OpenVINO is not installed, a file is missing or is not what the card says, or the CPU lacks
     the precision.
@@ -32,7 +33,7 @@ class OpenVinoEngine:
         folder: Path | None = None,
         *,
         threads: int | None = None,
-        precision: Literal["bf16", "f32"] | None = None,
+        precision: str | None = None,
         trust_unknown_model: bool = False,
     ) -> None:
         try:
@@ -40,9 +41,9 @@ class OpenVinoEngine:
         except ImportError as error:
             takes = "`pip install 'mfm-edge[openvino]'`"
             raise ModelError(f"engine: cannot import openvino ({error}), takes {takes}") from None
-        if precision not in (None, "bf16", "f32"):
-            raise ModelError(f"precision: got {precision!r}, takes 'bf16', 'f32' or None")
-        model = read_model(folder, known_only=not trust_unknown_model)
+        if precision not in (None, "bf16", "f32", "int8"):
+            raise ModelError(f"precision: got {precision!r}, takes 'bf16', 'f32', 'int8' or None")
+        model = read_model(folder, "int8" if precision == "int8" else "f32", known_only=not trust_unknown_model)
         core = openvino.Core()
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and not has_bf16:

@@ -97,7 +97,7 @@ def test_missing_folder_and_unknown_provider():
     with pytest.raises(ModelError, match="takes a folder with"):
         OnnxEngine(SHIPPED_MODEL / "nowhere")
     with pytest.raises(ModelError, match="NoSuchProvider"):
-        OnnxEngine(providers=["NoSuchProvider"])
+        OnnxEngine(provider="NoSuchProvider")
 
 
 def test_card_tells_opset_and_terms():
