@@ -17,7 +17,7 @@ from onnx.helper import make_function, make_graph, make_model, make_node, make_o
 from mfm_edge.engine.folder import PARTS, SHIPPED_MODEL, Model, read_model
 from mfm_edge.style import PLANE
 
-__all__ = ["DOMAIN", "fuse", "main"]
+__all__ = ["DOMAIN", "fuse", "main", "repeat_add_nodes"]
 
 DOMAIN = "mfm"
 
@@ -66,13 +66,17 @@ def fuse(model: Model) -> onnx.ModelProto:
 
 
 def _repeat_add(opset: int) -> onnx.FunctionProto:
-    """content (N, C, 32, 32), style (N, 1024) -> content + style, repeated over the channels."""
-    nodes = [
+    nodes = repeat_add_nodes()
+    return make_function(DOMAIN, "RepeatAdd", ["content", "style"], ["out"], nodes, [make_opsetid("", opset)])
+
+
+def repeat_add_nodes() -> list[onnx.NodeProto]:
+    """content (N, C, 32, 32), style (N, 1024) -> out: content + style, repeated over the channels."""
+    return [
         make_node("Constant", [], ["shape"], value_ints=[0, 1, PLANE, PLANE]),
         make_node("Reshape", ["style", "shape"], ["plane"]),
         make_node("Add", ["content", "plane"], ["out"]),
     ]
-    return make_function(DOMAIN, "RepeatAdd", ["content", "style"], ["out"], nodes, [make_opsetid("", opset)])
 
 
 def main(argv: list[str] | None = None) -> None:
