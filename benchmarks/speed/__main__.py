@@ -1,0 +1,106 @@
+"""python -m benchmarks.speed: kernels, network and the stages of a frame, all in one run.
+
+    python -m benchmarks.speed --publish          some minutes on an idle machine
+    python -m benchmarks.speed --rounds 1         whether it works
+
+Contestants take turns; times are medians with quartiles. Writes benchmarks/results/speed.json, --publish also the table
+in the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.kernels import time_paste, time_repeat_add
+from benchmarks.speed.network import count_flops, time_network, time_peak
+from benchmarks.speed.stages import time_stages
+from benchmarks.speed.timing import Timing, machine
+from mfm_edge.engine.folder import read_model
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULT = ROOT / "benchmarks" / "results" / "speed.json"
+BEGIN, END = "<!-- speed: begin (generated from benchmarks/results/speed.json) -->", "<!-- speed: end -->"
+BATCHES, THREADS = (1, 4), (1, 2)
+
+
+def measure(rounds: int, batches: tuple[int, ...] = BATCHES, threads: tuple[int, ...] = THREADS) -> dict[str, Any]:
+    """Everything, ready for JSON; times in ms."""
+    network, left_out = [], []
+    for count in threads:
+        for batch in batches:
+            found, left_out = time_network(batch, count, rounds)
+            network.append({"batch": batch, "threads": count, "ms": _plain(found)})
+    return {
+        **machine(),
+        "model_id": read_model().model_id,
+        "rounds": rounds,
+        "repeat_add": [{"batch": batch, "ms": _plain(time_repeat_add(batch, rounds))} for batch in batches],
+        "paste": _plain(time_paste(rounds)),
+        "network": network,
+        "left_out": left_out,
+        "gflop_a_face": round(count_flops() / 1e9, 3),
+        "peak_gflop_a_second": {str(count): time_peak(count, rounds) for count in threads},
+        "stages": _plain(time_stages(rounds)),
+    }
+
+
+def _plain(timings: dict[str, Timing]) -> dict[str, Any]:
+    return {name: asdict(timing) for name, timing in timings.items()}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The README's part: ratios of one run, since times are the machine's."""
+    lines = ["| measured | value | goal |", "|---|---|---|"]
+    paste, added = result["paste"], result["repeat_add"][0]["ms"]
+    own = paste["mfm_edge"]["median"]
+    for other, goal in (("OpenCV, region", 0.4), ("OpenCV, whole frame", 0.05)):
+        lines.append(f"| paste-back / {other} | {own / paste[other]['median']:.2f} | <= {goal} |")
+    if "native" in added:
+        ratio = added["native"]["median"] / added["numpy"]["median"]
+        lines.append(f"| repeat-and-add / numpy | {ratio:.2f} | <= 0.6 |")
+    most = max(result["network"], key=lambda row: (row["threads"], -row["batch"]))
+    base = most["ms"]["ONNX Runtime f32"]["median"]
+    goals = {"ONNX Runtime int8": "<= 0.5", "OpenVINO int8": "<= 0.35"}
+    for name, timing in most["ms"].items():
+        if name != "ONNX Runtime f32":
+            lines.append(
+                f"| {name} / ONNX Runtime f32 | {timing['median'] / base:.2f} | {goals.get(name, 'reported')} |"
+            )
+    peak = result["peak_gflop_a_second"][str(most["threads"])]
+    reached = result["gflop_a_face"] * most["batch"] / base * 1000
+    lines.append(f"| share of the peak, ONNX Runtime f32 | {reached / peak:.2f} | reported |")
+    total = sum(timing["median"] for timing in result["stages"].values())
+    shares = ", ".join(f"{name} {timing['median']:.1f}" for name, timing in result["stages"].items())
+    head = [
+        f"On {result['cores']} cores ({result['processor']}), one face, {most['threads']} threads: the network takes",
+        f"{base:.1f} ms and {result['gflop_a_face']:.2f} GFLOP a face in ONNX Runtime f32. A 720p frame with one face,",
+        f"stage after stage: {total:.1f} ms ({shares}).",
+    ]
+    return "\n".join([*head, "", *lines, "", "Written by `python -m benchmarks.speed --publish`."])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=30, help="readings of each contestant (default: %(default)s)")
+    parser.add_argument("--publish", action="store_true", help="also write the README's table")
+    options = parser.parse_args()
+    result = measure(options.rounds)
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    text = table(result)
+    print(text)
+    for line in result["left_out"]:
+        print(f"left out: {line}")
+    if options.publish:
+        readme = ROOT / "README.md"
+        before, rest = readme.read_text().split(BEGIN)
+        readme.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The whole network by runtime, precision, faces at once and threads; what it computes, and what the machine could."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import prod
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, shape_inference
+
+from benchmarks.speed.timing import Timing, take_turns
+from export.verify import demo_crops
+from mfm_edge.engine.choose import open_engine
+from mfm_edge.engine.folder import PARTS, read_model
+from mfm_edge.errors import ModelError
+from mfm_edge.factors import ATTRIBUTES
+from mfm_edge.style import expand
+
+__all__ = ["count_flops", "time_network", "time_peak"]
+
+CONTESTANTS = {
+    "ONNX Runtime f32": ("CPU", "f32"),
+    "ONNX Runtime int8": ("CPU", "int8"),
+    "OpenVINO f32": ("OpenVINO", "f32"),
+    "OpenVINO bf16": ("OpenVINO", "bf16"),
+    "OpenVINO int8": ("OpenVINO", "int8"),
+}
+SIDE = 1024
+"""Of the square matrices whose product tells the machine's peak."""
+
+
+def time_network(batch: int, threads: int, rounds: int) -> tuple[dict[str, Timing], list[str]]:
+    """ms for `batch` faces there, by contestant; and who is left out, and why."""
+    crops = demo_crops(batch)
+    key = expand(bytes(32), np.zeros(len(ATTRIBUTES), np.float32))
+    contestants: dict[str, Callable[[], object]] = {}
+    left_out = []
+    for name, (provider, precision) in CONTESTANTS.items():
+        try:
+            engine = open_engine(providers=[provider], threads=threads, precision=precision)
+        except ModelError as error:
+            left_out.append(f"{name}: {error}")
+        else:
+            contestants[name] = lambda engine=engine: engine.modify(crops, key)
+    return take_turns(contestants, rounds=rounds), left_out
+
+
+def time_peak(threads: int, rounds: int) -> float:
+    """GFLOP a second of one large float32 matrix product in ONNX Runtime."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [SIDE, SIDE]) for name in "abc"]
+    graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], "peak", values[:2], values[2:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    given = {name: rng.normal(size=(SIDE, SIDE)).astype(np.float32) for name in "ab"}
+    found = take_turns({"peak": lambda: session.run(None, given)}, rounds=rounds)["peak"]
+    return round(2 * SIDE**3 / found.median / 1e6, 1)
+
+
+def count_flops() -> int:
+    """Of the products that one face takes in the shipped network: two for each multiplication and addition."""
+    return sum(count for content in (read_model().parts[part] for part in PARTS) for count in _products(content))
+
+
+def _products(content: bytes) -> Iterator[int]:
+    model = onnx.load_from_string(content)
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    del model.graph.value_info[:]  # made for any batch
+    graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {item.name: list(item.dims) for item in graph.initializer}
+    for value in [*graph.value_info, *graph.input, *graph.output]:
+        shapes[value.name] = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+    for node in graph.node:
+        if node.op_type == "Conv":
+            yield 2 * prod(shapes[node.output[0]]) * prod(shapes[node.input[1]][1:])
+        elif node.op_type in ("MatMul", "Gemm"):
+            turned = any(item.name == "transA" and item.i for item in node.attribute)
+            yield 2 * prod(shapes[node.output[0]]) * shapes[node.input[0]][-2 if turned else -1]

@@ -1,0 +1,85 @@
+"""The speed benchmark counts and compares right; how fast anything is, no test says."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="needs the extra: export")
+
+sys.path.append(str(Path(__file__).parents[2]))  # benchmarks are not part of the installed package
+
+from benchmarks.speed.__main__ import BEGIN, END, table  # noqa: E402
+from benchmarks.speed.kernels import time_paste, time_repeat_add  # noqa: E402
+from benchmarks.speed.network import _products, count_flops  # noqa: E402
+from benchmarks.speed.timing import take_turns  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_slower_one_takes_longer_and_quartiles_are_in_order() -> None:
+    found = take_turns({"slow": lambda: time.sleep(0.02), "quick": lambda: time.sleep(0.001)}, rounds=3)
+    assert found["slow"].median > 10 > found["quick"].median
+    assert found["slow"].readings == 3
+    assert all(timing.low <= timing.median <= timing.high for timing in found.values())
+
+
+def test_products_are_counted_as_two_operations_each() -> None:
+    helper = onnx.helper
+    image, out = (helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, s) for n, s in
+                  (("image", ["n", 3, 8, 8]), ("out", ["n", 4, 6, 5])))  # fmt: skip
+    weights = {"kernel": np.zeros((4, 3, 3, 3), np.float32), "matrix": np.zeros((6, 5), np.float32)}
+    nodes = [
+        helper.make_node("Conv", ["image", "kernel"], ["features"]),
+        helper.make_node("MatMul", ["features", "matrix"], ["out"]),
+    ]
+    initialisers = [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()]
+    model = helper.make_model(helper.make_graph(nodes, "g", [image], [out], initialisers))
+    assert sum(_products(model.SerializeToString())) == 2 * (4 * 6 * 6) * 27 + 2 * (4 * 6 * 5) * 6
+
+
+def test_the_shipped_network_is_counted() -> None:
+    assert 1e9 < count_flops() < 1e10
+
+
+def test_kernels_meet_their_contestants() -> None:
+    assert {"numpy", "ONNX Runtime"} < time_repeat_add(1, 1).keys()
+    assert set(time_paste(1)) == {"mfm_edge", "OpenCV, region", "OpenCV, whole frame"}
+
+
+def test_the_table_shows_ratios_of_one_run() -> None:
+    def ms(**medians: float) -> dict[str, dict[str, float]]:
+        return {name.replace("_", " "): {"median": value} for name, value in medians.items()}
+
+    network = ms(ONNX_Runtime_f32=20.0, ONNX_Runtime_int8=8.0)
+    paste = {"mfm_edge": {"median": 1.0}, "OpenCV, region": {"median": 4.0}, "OpenCV, whole frame": {"median": 50.0}}
+    text = table(
+        {
+            "processor": "P",
+            "cores": 2,
+            "paste": paste,
+            "repeat_add": [{"batch": 1, "ms": ms(native=1.0, numpy=2.0)}],
+            "network": [{"batch": 1, "threads": 2, "ms": network}, {"batch": 4, "threads": 2, "ms": ms(none=1)}],
+            "gflop_a_face": 2.0,
+            "peak_gflop_a_second": {"2": 200.0},
+            "stages": ms(decode=1.0, network=20.0),
+        }
+    )
+    for row in (
+        "| paste-back / OpenCV, region | 0.25 | <= 0.4 |",
+        "| paste-back / OpenCV, whole frame | 0.02 | <= 0.05 |",
+        "| repeat-and-add / numpy | 0.50 | <= 0.6 |",
+        "| ONNX Runtime int8 / ONNX Runtime f32 | 0.40 | <= 0.5 |",
+        "| share of the peak, ONNX Runtime f32 | 0.50 | reported |",
+    ):
+        assert row in text
+    assert "21.0 ms (decode 1.0, network 20.0)" in text
+
+
+def test_the_readme_has_a_place_for_it() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.count(BEGIN) == readme.count(END) == 1
