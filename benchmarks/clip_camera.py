@@ -41,6 +41,7 @@ class ClipCamera:
     def __init__(self, clips: Sequence[Path], *, size: tuple[int, int], rate: float, seconds: float) -> None:
         self.name = f"{len(clips)} clips in a loop"
         self.frame_rate: float | None = rate
+        self._rate = rate
         self.taken: OrderedDict[int, Taken] = OrderedDict()
         self._size, self._seconds = size, seconds
         self._images = self._play(clips)
@@ -49,12 +50,11 @@ class ClipCamera:
 
     def read(self) -> NDArray[np.uint8] | None:
         """The next frame when it is due."""
+        if self._count / self._rate > self._seconds:
+            return None
         image = next(self._images)
         self._started = time.monotonic() if self._started is None else self._started
-        due = self._started + self._count / (self.frame_rate or 30)
-        if due - self._started > self._seconds:
-            return None
-        time.sleep(max(0.0, due - time.monotonic()))
+        time.sleep(max(0.0, self._started + self._count / self._rate - time.monotonic()))
         _write_number(image, self._count)
         self.taken[self._count] = Taken(time.monotonic(), image)
         if len(self.taken) > _KEPT:

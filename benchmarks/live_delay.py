@@ -17,6 +17,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 
@@ -64,7 +65,7 @@ class Delays:
 
 def pictures(port: int) -> Iterator[NDArray[np.uint8]]:
     """What a browser shows, one after the other."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/stream.mjpg")
     answer = connection.getresponse()
     while line := answer.readline():
@@ -88,8 +89,9 @@ def main() -> None:
     view = LiveView("127.0.0.1", 0, attributes={})
 
     def browse() -> None:
-        for image in pictures(view.port):
-            browser.show(image)
+        with suppress(OSError):
+            for image in pictures(view.port):
+                browser.show(image)
 
     Thread(target=browse, daemon=True).start()
     with tempfile.TemporaryDirectory() as folder, LiveSource(camera) as source:

@@ -53,7 +53,7 @@ class Inspector:
     def __init__(self, camera: ClipCamera, *, min_face: int, likeness: Likeness | None, keep: Path | None) -> None:
         self._camera, self._likeness, self._keep = camera, likeness, keep
         self._detector = MtcnnDetector(min_face=min_face, score=0.9)
-        self.counts = {"frames": 0, "covered_whole": 0, "faces": 0, "unprotected": 0, "recognised": 0}
+        self.counts = dict.fromkeys(("frames", "covered_whole", "too_late", "faces", "unprotected", "recognised"), 0)
 
     def show(self, image: Picture) -> bool:
         self.counts["frames"] += 1
@@ -61,7 +61,11 @@ class Inspector:
         if number is None:  # an incident covered the whole of it, its number, too
             self.counts["covered_whole"] += 1
             return True
-        original = self._camera.taken[number].image
+        taken = self._camera.taken.get(number)
+        if taken is None:
+            self.counts["too_late"] += 1
+            return True
+        original = taken.image
         for face in self._detector.detect(original):
             self.counts["faces"] += 1
             unprotected = changed(original, image, face) < UNCHANGED

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parents[2]))  # benchmarks are not part of the installed package
 
 from benchmarks.attacks.guesses import _flip_signature, _flip_signs, _one_off, replace_factors
 from benchmarks.attacks.inversion import _regress

@@ -1,0 +1,48 @@
+"""The soak's own parts: it would notice a face that nobody protected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.clip_camera import ClipCamera, number_in
+from benchmarks.soak import Inspector
+from mfm_edge.demo.__main__ import CLIP
+from mfm_edge.detect import YuNetDetector
+from mfm_edge.guard import cover_face, cover_frame
+
+
+def camera(count: int) -> ClipCamera:
+    return ClipCamera([CLIP], size=(640, 360), rate=1000, seconds=(count - 1) / 1000)
+
+
+def test_frames_bear_their_numbers_through_a_codec() -> None:
+    source = camera(40)
+    numbers = []
+    while (image := source.read()) is not None:
+        coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 40])[1]
+        numbers.append(number_in(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))))
+        assert source.taken[len(numbers) - 1].image is image
+    source.close()
+    assert numbers == list(range(40))
+    assert number_in(cover_frame(source.taken[39].image)) is None
+
+
+def test_a_raw_face_is_noticed(tmp_path: Path) -> None:
+    source = camera(2)
+    inspector = Inspector(source, min_face=40, likeness=lambda one, other, face: 0.0, keep=tmp_path)
+    first, second = source.read(), source.read()
+    assert first is not None and second is not None
+    protected = first.copy()
+    for face in YuNetDetector(threads=1).detect(first):
+        cover_face(protected, face)
+    inspector.show(protected)
+    assert (inspector.counts["faces"], inspector.counts["unprotected"]) == (1, 0) and not list(tmp_path.iterdir())
+    inspector.show(second)
+    assert (inspector.counts["faces"], inspector.counts["unprotected"]) == (2, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["1-unprotected.jpg"]
+    inspector.show(cover_frame(first))
+    assert inspector.counts["covered_whole"] == 1
+    source.close()
