@@ -103,7 +103,7 @@ def _clusters(features: FloatArray, faces: FaceSet, folder: Path) -> Section:
     section.pictures["Figure 5: four hair colours (PCA; t-SNE)"] = _scatter(
         folder / "figure-5.png", (reduced[:, :2], flat), groups, colours
     )
-    section.pictures["Figure 7: attributes (t-SNE; dark: present)"] = _panels(
+    section.pictures["Figure 7: attributes (t-SNE; blue: present)"] = _panels(
         folder / "figure-7.png", flat, faces.attributes
     )
     directions = _directions(reduced, faces.attributes)
@@ -116,8 +116,8 @@ def _clusters(features: FloatArray, faces: FaceSet, folder: Path) -> Section:
         rows.append([name, float(present.mean()), apart])
     section.tables.append(Table("How far an attribute parts the features", ("attribute", "share", "silhouette"), rows))
     section.notes.append(
-        "Silhouette: 1 apart, 0 mixed. The features are luminance of the face's inside alone, out of which smile, "
-        "mouth opening, light and pose were taken, so hair colour and those cannot part them."
+        "Silhouette: 1 apart, 0 mixed. The features are coarse luminance of the face's inside alone: hair and skin "
+        "colour are not in them."
     )
     return section
 
@@ -222,7 +222,7 @@ def main(argv: list[str] | None = None) -> None:
     features = style_features(engine, faces)
     some = faces.take(np.linspace(0, len(faces) - 1, min(4, len(faces))).astype(np.intp))
     sections = [_clusters(features, faces, folder), _slid(engine, some, folder), _squeezed(engine, some, folder)]
-    write_report(folder, sections, about={"model_id": engine.model_id, "faces": len(faces)})
+    write_report(folder, sections, about={"model_id": engine.model_id, "faces": len(faces)}, title="Latent space")
     present = faces.attributes[:, :, None]
     centres = (features[:, None] * present).sum(0) / np.maximum(present.sum(0), 1)
     directions = _directions(features, faces.attributes)

@@ -60,7 +60,9 @@ def to_text(rows: Sequence[Goal]) -> str:
     return "\n".join(lines)
 
 
-def write_report(folder: Path, sections: Sequence[Section], *, about: dict[str, Any]) -> None:
+def write_report(
+    folder: Path, sections: Sequence[Section], *, about: dict[str, Any], title: str = "Evaluation"
+) -> None:
     """report.json and report.md into a folder that exists. about: what was measured, on how much."""
     content = {
         **about,
@@ -77,7 +79,7 @@ def write_report(folder: Path, sections: Sequence[Section], *, about: dict[str, 
         ],
     }
     (folder / "report.json").write_text(json.dumps(content, indent=1) + "\n")
-    lines = ["# Evaluation", "", *(f"- {name}: {value}" for name, value in about.items())]
+    lines = [f"# {title}", "", *(f"- {name}: {value}" for name, value in about.items())]
     for section in sections:
         lines += ["", f"## {section.title}", ""]
         lines += [note + "\n" for note in section.notes]
@@ -88,11 +90,14 @@ def write_report(folder: Path, sections: Sequence[Section], *, about: dict[str, 
             lines += [table.to_markdown(), ""]
         for title, path in section.pictures.items():
             lines += [f"**{title}**", "", f"![{title}]({path.name})", ""]
-        lines.append(f"({section.seconds:.0f} s)")
+        if section.seconds:
+            lines.append(f"({section.seconds:.0f} s)")
     (folder / "report.md").write_text("\n".join(lines) + "\n")
 
 
 def _cell(value: str | float | None) -> str:
     if value is None:
         return "-"
-    return value if isinstance(value, str) else f"{value:.3f}"
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3f}"
