@@ -1,10 +1,12 @@
-"""Files from anyone: sidecar, seal, register and model card, broken in every way, give one MfmError and nothing else.
+"""Files from anyone: sidecar, seal, register, model card, settings, videos and pictures, broken in every way, give one
+MfmError and nothing else.
 
 `MFM_FUZZ_CASES=100000 pytest tests/test_hostile.py` runs so many cases of each kind instead of a few hundred.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sqlite3
@@ -15,13 +17,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mfm_edge.cli.config import with_config
 from mfm_edge.engine.onnx import CARD, SHIPPED_MODEL, OnnxEngine
-from mfm_edge.errors import ArgumentError, MfmError, ModelError, RecordError, RegisterError, SealError
+from mfm_edge.errors import ArgumentError, MfmError, ModelError, RecordError, RegisterError, SealError, SourceError
 from mfm_edge.factors import Factors, KeyDerivation
 from mfm_edge.image_size import coded_size
 from mfm_edge.record import FrameRecord, RecordHeader, RecordReader, RecordWriter
@@ -29,6 +33,8 @@ from mfm_edge.register import PassphraseVault, Register
 from mfm_edge.seal import SealReader, SealWriter
 from mfm_edge.seal.layout import chunk_nonce
 from mfm_edge.types import FaceRecord, Protected, Treatment
+from mfm_edge.video import FileSink, open_source
+from mfm_edge.video.pictures import PICTURES
 
 CASES = int(os.environ.get("MFM_FUZZ_CASES", "200"))
 KEY = bytes(32)
@@ -273,8 +279,80 @@ def test_model_card_of_any_bytes(model_folder: tuple[Path, Any], content: bytes)
     survives(ModelError, lambda: OnnxEngine(model_folder[0]))
 
 
+@pytest.fixture(scope="module")
+def pictures(scratch: Path) -> dict[str, bytes]:
+    """One moving scene, as a video of each container that is read and as a picture of each coding."""
+    frames = np.random.default_rng(0).integers(0, 256, (6, 8, 12, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+    coded = {f"p{ending}": cv2.imencode(ending, frames[0])[1].tobytes() for ending in PICTURES}
+    for ending in (".mp4", ".mkv"):
+        with FileSink(scratch / f"good{ending}", size=(96, 64), crf=30) as sink:
+            for index, frame in enumerate(frames):
+                sink.write(frame, index / 25)
+        coded[f"v{ending}"] = (scratch / f"good{ending}").read_bytes()
+    return coded
+
+
+def read_source(path: Path) -> None:
+    with open_source(path) as source:
+        for frame, _ in zip(source, range(100), strict=False):
+            assert frame.image.shape == (source.size[1], source.size[0], 3)
+
+
 @fuzz
-@given(content=st.binary(max_size=64) | st.binary(max_size=40).map(b"\xff\xd8\xff".__add__))
+@given(data=st.data())
+def test_broken_video_or_picture(scratch: Path, pictures: dict[str, bytes], data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(pictures)))
+    (scratch / name).write_bytes(data.draw(broken(pictures[name])))
+    survives(SourceError, lambda: read_source(scratch / name))
+
+
+@fuzz
+@given(content=st.text(max_size=200).map(str.encode) | st.binary(max_size=200)
+       | st.dictionaries(st.sampled_from(("crf", "hair", "seal", "no", "password", "x y", "stream")), json_values,
+                         max_size=4).map(lambda d: "\n".join(f"{k} = {json.dumps(v)}" for k, v in d.items()).encode()),
+)  # fmt: skip
+def test_settings_of_any_content(scratch: Path, content: bytes) -> None:
+    path = scratch / "settings.toml"
+    path.write_bytes(content)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--crf", type=int)
+    parser.add_argument("--hair")
+    parser.add_argument("--seal", action="store_true")
+    parser.add_argument("--config")
+    commands = {"stream": parser}
+    survives(ArgumentError, lambda: with_config(["stream", "--config", str(path)], parser, commands))
+
+
+@pytest.mark.parametrize("ending", PICTURES)
+def test_picture_that_promises_gigabytes_is_not_decoded(scratch: Path, pictures: dict[str, bytes], ending: str) -> None:
+    content, side = bytearray(pictures[f"p{ending}"]), 16_000
+    if ending == ".png":
+        content[16:24] = struct.pack(">II", side, side)
+    elif ending in (".jpg", ".jpeg"):
+        at = content.index(b"\xff\xc0")
+        content[at + 5 : at + 9] = struct.pack(">HH", side, side)
+    elif ending == ".bmp":
+        content[18:26] = struct.pack("<ii", side, -side)
+    else:
+        content = bytearray(cv2.imencode(ending, np.zeros((64, 96, 3), np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 50])[1])
+        content[26:30] = struct.pack("<HH", side, side)
+    path = scratch / f"bomb{ending}"
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="got 16000x16000 px"):
+        open_source(path)
+
+
+def test_video_that_promises_gigabytes_is_not_decoded(scratch: Path, monkeypatch: pytest.MonkeyPatch,
+                                                      pictures: dict[str, bytes]) -> None:  # fmt: skip
+    monkeypatch.setattr("mfm_edge.video.sources.MAX_PIXELS", 96 * 64 - 1)
+    with pytest.raises(SourceError, match="got frames of 96x64 px"):
+        open_source(scratch / "good.mp4")
+
+
+@fuzz
+@given(content=st.binary(max_size=64) | st.tuples(
+    st.sampled_from((b"\xff\xd8\xff", b"BM", b"\x89PNG\r\n\x1a\n", b"RIFF1234WEBPVP8 ", b"RIFF1234WEBPVP8L")),
+    st.binary(max_size=40)).map(b"".join))  # fmt: skip
 def test_sizes_of_any_bytes(content: bytes) -> None:
     survives(ArgumentError, lambda: coded_size(content))
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.errors import ArgumentError, SourceError
+from mfm_edge.image_size import MAX_PIXELS, coded_size
 from mfm_edge.types import check_frame
 from mfm_edge.video.sources import VideoFrame
 
@@ -73,7 +74,14 @@ class PictureSource:
         self.close()
 
     def _read(self, path: Path) -> NDArray[np.uint8]:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        try:
+            content = path.read_bytes()
+            width, height = coded_size(content)  # before decoding: a small file may stand for a huge picture
+            if width * height > MAX_PIXELS:
+                raise SourceError(f"source {path}: got {width}x{height} px, takes at most {MAX_PIXELS} px in all")
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        except (OSError, ArgumentError, cv2.error):
+            image = None
         if image is None:
             raise SourceError(f"source {path}: cannot be read as a picture, takes {', '.join(PICTURES)}")
         return np.asarray(image, np.uint8)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.errors import ArgumentError, SourceError
+from mfm_edge.image_size import MAX_PIXELS
 from mfm_edge.video.colour import image_from_frame
 
 __all__ = ["FileSource", "Source", "VideoFrame", "open_source", "public_name"]
@@ -245,6 +246,12 @@ def video_stream(container: Any, name: str) -> Any:
         raise SourceError(f"source {name}: holds no video stream, takes a video")
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
+    context = stream.codec_context
+    if context.width * context.height > MAX_PIXELS:
+        container.close()
+        got = f"{context.width}x{context.height} px"
+        raise SourceError(f"source {name}: got frames of {got}, takes at most {MAX_PIXELS} px in all")
+    context.options = {"max_pixels": str(MAX_PIXELS)}  # what comes later in the stream may be larger than it began
     return stream
 
 
