@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from benchmarks.attacks.setting import Crops, Row, Setting, key_of, modify, salt_of
+from benchmarks.attacks.counts import Row
+from benchmarks.attacks.setting import Photos, Setting, key_of, modify, salt_of
 from mfm_edge.factors import Factors
 
 __all__ = ["averaged", "identified", "linked"]
@@ -19,10 +20,10 @@ def averaged(setting: Setting, streams: int) -> list[Row]:
     """One photo protected in many streams: does the mean, of the pictures or of their embeddings, show the person?"""
     x = setting.first
     sets = [_stream(setting, x, 1000 + number) for number in range(streams)]
-    mean = np.rint(np.mean(sets, axis=0, dtype=np.float64)).astype(np.uint8)
-    rows = setting.matched(f"mean picture of {streams} surrogates", mean, x)
+    mean = np.rint(np.mean([y.crops for y in sets], axis=0, dtype=np.float64)).astype(np.uint8)
+    rows = setting.matched(f"mean picture of {streams} surrogates", replace(x, crops=mean), x)
     for judge in setting.judges:
-        originals, vectors = judge.embed(x), [judge.embed(y) for y in sets]
+        originals, vectors = judge.embed(x.crops), [judge.embed(y.crops) for y in sets]
         centre = torch.nn.functional.normalize(torch.stack(vectors).mean(0))
         hits = int(judge.same(originals, centre).sum())
         rows.append(Row(f"mean embedding of {streams} surrogates", judge.name, hits, len(x)))
@@ -41,7 +42,7 @@ def linked(setting: Setting) -> list[Row]:
         rows += [replace(row, goal=0.01) for row in setting.matched(f"two streams linked, {name}", one, two)]
         rows += _first_ranks(setting, f"two streams linked, {name}, nearest of all people", one, two)
     rows += setting.matched("two photos unprotected (to compare)", setting.first, setting.second)
-    strangers = np.roll(same_photo[0], 1, axis=0)
+    strangers = same_photo[0][np.roll(np.arange(len(setting.first)), 1)]
     rows += setting.matched("surrogates of two people (to compare)", strangers, same_photo[1])
     return rows
 
@@ -57,15 +58,15 @@ def identified(setting: Setting) -> list[Row]:
     return rows
 
 
-def _stream(setting: Setting, crops: Crops, number: int) -> Crops:
+def _stream(setting: Setting, photos: Photos, number: int) -> Photos:
     """Every face in a stream of its own, all under one password: a user who protects many videos."""
-    keys = [key_of(_FACTORS, salt_of(number * 1000 + i)) for i in range(len(crops))]
-    return modify(setting.engine, crops, keys)
+    keys = [key_of(_FACTORS, salt_of(number * 1000 + i)) for i in range(len(photos))]
+    return modify(setting.engine, photos, keys)
 
 
-def _first_ranks(setting: Setting, attack: str, probes: Crops, gallery: Crops) -> list[Row]:
+def _first_ranks(setting: Setting, attack: str, probes: Photos, gallery: Photos) -> list[Row]:
     rows = []
     for judge in setting.judges:
-        nearest = (judge.embed(probes) @ judge.embed(gallery).T).argmax(1).numpy()
+        nearest = (judge.embed(probes.crops) @ judge.embed(gallery.crops).T).argmax(1).numpy()
         rows.append(Row(attack, judge.name, int((nearest == np.arange(len(probes))).sum()), len(probes)))
     return rows

