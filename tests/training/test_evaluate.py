@@ -9,7 +9,7 @@ from training.data import FaceSet
 from training.evaluate import EXPERIMENTS, README_BEGIN, README_END, main, publish
 from training.experiments.control import requests
 from training.experiments.made import WRONG, Made, make_faces
-from training.experiments.passwords import BIT_PASSWORD, flipped
+from training.experiments.passwords import BIT_PASSWORD, flipped, places
 from training.experiments.subject import modify, random_keys, split_unseen
 from training.report import Goal, Section, Table, to_text, write_report
 
@@ -61,11 +61,11 @@ def test_every_value_of_every_factor_is_asked_for_once():
         assert (vector != 0).sum() == (4 if name.startswith("hair") else 1), name
 
 
-def test_similar_passwords_differ_in_as_many_bits():
-    rng = np.random.default_rng(0)
+def test_similar_passwords_differ_in_as_many_bits_and_from_each_other():
     for bits in (1, 2, 3):
-        other = flipped(BIT_PASSWORD, bits, rng)
-        assert sum(a != b for a, b in zip(BIT_PASSWORD, other, strict=True)) == bits
+        others = [flipped(BIT_PASSWORD, at) for at in places(16, bits, 12, np.random.default_rng(0))]
+        assert len(set(others)) == 12
+        assert all(sum(a != b for a, b in zip(BIT_PASSWORD, other, strict=True)) == bits for other in others)
 
 
 def test_publishing_replaces_the_table_and_nothing_else(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import Factors
 from training.data import FaceSet
-from training.experiments.passwords import BIT_PASSWORD, flipped
+from training.experiments.passwords import BIT_PASSWORD, flipped, places
 from training.experiments.pictures import save_grid
 from training.experiments.subject import Crops, key_of, modify
 from training.report import Section
@@ -28,7 +28,7 @@ def grids(engine: OnnxEngine, faces: FaceSet, folder: Path) -> Section:
     def restored(factors: Factors) -> Crops:
         return modify(engine, shown(factors), faces.landmarks, [key_of(factors).inverse()])
 
-    rng = np.random.default_rng(22)
+    one_bit = places(len(BIT_PASSWORD), 1, 6, np.random.default_rng(22))
     hair = {f"password + {colour}": Factors(_PASSWORDS[1], hair=colour) for colour in ("black", "brown", "blond")}
     both = Factors("correct horse", hair="blond")
     figures: dict[str, dict[str, Crops]] = {
@@ -52,7 +52,7 @@ def grids(engine: OnnxEngine, faces: FaceSet, folder: Path) -> Section:
             "restored": restored(both),
         },
         "Figure 22: passwords one bit apart": {
-            f"a{i + 1}": shown(Factors(flipped(BIT_PASSWORD, 1, rng))) for i in range(6)
+            f"a{i + 1}": shown(Factors(flipped(BIT_PASSWORD, at))) for i, at in enumerate(one_bit)
         },
     }
     section = Section("Figures 18 to 22: pictures")

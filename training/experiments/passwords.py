@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from mfm_edge.engine.onnx import OnnxEngine
@@ -14,7 +12,7 @@ from training.experiments.subject import Crops, key_of, modify
 from training.metrics.judges import Judge
 from training.report import Goal, Section, Table
 
-__all__ = ["BIT_PASSWORD", "flipped", "similar_passwords"]
+__all__ = ["BIT_PASSWORD", "flipped", "places", "similar_passwords"]
 
 BIT_PASSWORD = "0110100110010110"
 VARIANTS = 6  # the paper's a1 to a6
@@ -24,28 +22,23 @@ INPUTS = 4  # rows of Table 4
 def similar_passwords(engine: OnnxEngine, faces: FaceSet, judges: list[Judge]) -> Section:
     """Each face's surrogates under one key and under six like it."""
     x, rng = faces.crops, np.random.default_rng(23)
-    secret = rng.bytes(32)
-    none = Factors("-").attribute_vector()
-
-    def secret_bits(bits: int) -> StyleKey:
-        return expand(_flipped_bytes(secret, bits, rng), none)
-
-    kinds: dict[str, Callable[[], StyleKey]] = {}
+    secret, none = rng.bytes(32), Factors("-").attribute_vector()
+    words, secrets = key_of(Factors(BIT_PASSWORD)), expand(secret, none)
+    kinds: dict[str, tuple[StyleKey, list[StyleKey]]] = {}
     for bits in (1, 2, 3):
-        kinds[f"password, {bits} of 16 bits"] = lambda bits=bits: key_of(Factors(flipped(BIT_PASSWORD, bits, rng)))
+        alike = [key_of(Factors(flipped(BIT_PASSWORD, at))) for at in places(len(BIT_PASSWORD), bits, VARIANTS, rng)]
+        kinds[f"password, {bits} of 16 bits"] = words, alike
     for bits in (1, 2, 3):
-        kinds[f"derived secret, {bits} of 256 bits"] = lambda bits=bits: secret_bits(bits)
-    letters = iter("bcdefg")
-    kinds["password of one character"] = lambda: key_of(Factors(next(letters)))
-    bases = {"p": key_of(Factors(BIT_PASSWORD)), "d": expand(secret, none), "o": key_of(Factors("a"))}
+        alike = [expand(_flipped_bytes(secret, at), none) for at in places(256, bits, VARIANTS, rng)]
+        kinds[f"derived secret, {bits} of 256 bits"] = secrets, alike
+    kinds["password of one character"] = key_of(Factors("a")), [key_of(Factors(c)) for c in "bcdefg"]
     section = Section("Table 4 and Figure 23: similar passwords")
     rows: list[list[str | float | None]] = []
     worst = {judge.name: np.inf for judge in judges}
     matched: dict[str, list[float]] = {judge.name: [] for judge in judges}
-    for kind, make in kinds.items():
-        base = bases["o" if kind.endswith("character") else kind[0]]
+    for kind, (base, keys) in kinds.items():
         y = modify(engine, x, faces.landmarks, [base])
-        others = [modify(engine, x, faces.landmarks, [make()]) for _ in range(VARIANTS)]
+        others = [modify(engine, x, faces.landmarks, [key]) for key in keys]
         for judge in judges:
             apart = np.stack([judge.distance(y, other) for other in others], 1)
             worst[judge.name] = min(worst[judge.name], float(apart.min()) / judge.tolerance)
@@ -71,16 +64,23 @@ def similar_passwords(engine: OnnxEngine, faces: FaceSet, judges: list[Judge]) -
     return section
 
 
-def flipped(password: str, bits: int, rng: np.random.Generator) -> str:
-    """A password of zeros and ones with that many of them changed."""
-    wrong = set(rng.choice(len(password), bits, replace=False).tolist())
-    return "".join(str(1 - int(bit)) if i in wrong else bit for i, bit in enumerate(password))
+def places(length: int, bits: int, count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """`count` different choices of so many bits of a string."""
+    found: set[tuple[int, ...]] = set()
+    while len(found) < count:
+        found.add(tuple(sorted(rng.choice(length, bits, replace=False).tolist())))
+    return sorted(found)
 
 
-def _flipped_bytes(secret: bytes, bits: int, rng: np.random.Generator) -> bytes:
-    unpacked = np.unpackbits(np.frombuffer(secret, np.uint8))
-    unpacked[rng.choice(len(unpacked), bits, replace=False)] ^= 1
-    return np.packbits(unpacked).tobytes()
+def flipped(password: str, at: tuple[int, ...]) -> str:
+    """A password of zeros and ones with those at some places changed."""
+    return "".join(str(1 - int(bit)) if i in at else bit for i, bit in enumerate(password))
+
+
+def _flipped_bytes(secret: bytes, at: tuple[int, ...]) -> bytes:
+    bits = np.unpackbits(np.frombuffer(secret, np.uint8))
+    bits[list(at)] ^= 1
+    return np.packbits(bits).tobytes()
 
 
 def _table_4(x: Crops, others: list[Crops], judge: Judge) -> Table:
