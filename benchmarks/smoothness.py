@@ -20,30 +20,27 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.judge import SAME_PERSON, Embed, open_judge
 from mfm_edge import FaceRecord, Factors, MfmRuntime, Protected, Treatment
-from mfm_edge.align import TEMPLATE, estimate_transform, extract, frame_region, invert
+from mfm_edge.align import TEMPLATE, extract, frame_region, invert
 from mfm_edge.detect import YuNetDetector
-from mfm_edge.recognize import ARCFACE
 from mfm_edge.video import open_source
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "smoothness.json"
-SAME_PERSON = 0.357  # SFace's cosine at a false-accept rate of 0.1 % on LFW
 FACTORS = Factors("benchmark")
 
 Picture = NDArray[np.uint8]
-Embed = Callable[[Picture, FaceRecord], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ def steadiness(run: Sequence[Shown]) -> dict[str, int]:
 def same_person(run: Sequence[Shown], embed: Embed, apart: int) -> float | None:
     """See above. None where no two surrogates of one track are so many frames apart."""
     seen = [None if item.face is None or item.face.treatment is Treatment.COVERED else item.face for item in run]
-    made = [None if face is None else embed(item.picture, face) for item, face in zip(run, seen, strict=True)]
+    made = [None if face is None else embed(item.picture, places(face)) for item, face in zip(run, seen, strict=True)]
     found = [
         float(a @ b) >= SAME_PERSON
         for a, b, face, other in zip(made, made[apart:], seen, seen[apart:], strict=False)
@@ -110,21 +107,10 @@ def same_person(run: Sequence[Shown], embed: Embed, apart: int) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def open_judge(path: Path) -> Embed:
-    import torch
-
-    network: Any = torch.jit.load(str(path)).float().eval()
-
-    def embed(picture: Picture, face: FaceRecord) -> NDArray[np.float32]:
-        back = invert(face.matrix)
-        landmarks = TEMPLATE @ back[:, :2].T + back[:, 2]
-        crop = cv2.warpAffine(picture, estimate_transform(landmarks, template=ARCFACE), (112, 112))
-        with torch.inference_mode():
-            planes = torch.from_numpy(np.ascontiguousarray(crop[None, :, :, ::-1].transpose(0, 3, 1, 2))).float()
-            made = network(planes)[0].numpy()
-        return np.asarray(made / np.linalg.norm(made), np.float32)
-
-    return embed
+def places(face: FaceRecord) -> NDArray[np.float64]:
+    """(5, 2) px: where the crop's template puts the landmarks; the surrogate's own are near."""
+    back = invert(face.matrix)
+    return np.asarray(TEMPLATE @ back[:, :2].T + back[:, 2])
 
 
 def measure(runtime: MfmRuntime, clip: Path, frames: int, embed: Embed | None) -> dict[str, dict[str, object]]:

@@ -21,37 +21,32 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.clip_camera import ClipCamera, number_in
+from benchmarks.judge import SAME_PERSON, Embed, open_judge
 from mfm_edge import Face, Factors, MfmRuntime
-from mfm_edge.align import estimate_transform
 from mfm_edge.detect import MtcnnDetector
 from mfm_edge.pipeline import Monitor, Summary, anonymize_video
-from mfm_edge.recognize import ARCFACE
 from mfm_edge.video.live import LiveSource
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "soak.json"
 UNCHANGED = 2.0
-SAME_PERSON = 0.357  # SFace's cosine at a false-accept rate of 0.1 % on LFW
 FLAT = 0.05
 
 Picture = NDArray[np.uint8]
-Likeness = Callable[[Picture, Picture, Face], float]
 
 
 class Inspector:
     """Compares each frame that leaves with the one that the camera took. A viewer in the sense of mfm_edge.pipeline."""
 
-    def __init__(self, camera: ClipCamera, *, min_face: int, likeness: Likeness | None, keep: Path | None) -> None:
-        self._camera, self._likeness, self._keep = camera, likeness, keep
+    def __init__(self, camera: ClipCamera, *, min_face: int, judge: Embed | None, keep: Path | None) -> None:
+        self._camera, self._judge, self._keep = camera, judge, keep
         self._detector = MtcnnDetector(min_face=min_face, score=0.9)
         self.counts = dict.fromkeys(("frames", "covered_whole", "too_late", "faces", "unprotected", "recognised"), 0)
 
@@ -69,7 +64,7 @@ class Inspector:
         for face in self._detector.detect(original):
             self.counts["faces"] += 1
             unprotected = changed(original, image, face) < UNCHANGED
-            recognised = self._likeness is not None and self._likeness(original, image, face) >= SAME_PERSON
+            recognised = self._judge is not None and likeness(self._judge, original, image, face) >= SAME_PERSON
             self.counts["unprotected"] += unprotected
             self.counts["recognised"] += recognised
             if self._keep is not None and (unprotected or recognised):
@@ -88,21 +83,8 @@ def changed(original: Picture, image: Picture, face: Face) -> float:
     return float(cv2.absdiff(original[y0:y1, x0:x1], image[y0:y1, x0:x1]).mean())
 
 
-def open_judge(path: Path) -> Likeness:
-    import torch
-
-    torch.set_num_threads(1)
-    network: Any = torch.jit.load(str(path)).float().eval()
-
-    def likeness(one: Picture, other: Picture, face: Face) -> float:
-        matrix = estimate_transform(face.landmarks, template=ARCFACE)
-        crops = np.stack([cv2.warpAffine(image, matrix, (112, 112)) for image in (one, other)])
-        with torch.inference_mode():
-            made = network(torch.from_numpy(np.ascontiguousarray(crops[..., ::-1].transpose(0, 3, 1, 2))).float())
-        a, b = made.numpy()
-        return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-
-    return likeness
+def likeness(judge: Embed, original: Picture, image: Picture, face: Face) -> float:
+    return float(judge(original, face.landmarks) @ judge(image, face.landmarks))
 
 
 class Memory:
@@ -147,7 +129,7 @@ def main() -> None:
     clips = sorted(options.clips.glob("*.mp4"))
     camera = ClipCamera(clips, size=tuple(options.size), rate=options.rate, seconds=60 * options.minutes)
     judge = None if options.judge is None else open_judge(options.judge)
-    inspector = Inspector(camera, min_face=options.min_face, likeness=judge, keep=options.keep)
+    inspector = Inspector(camera, min_face=options.min_face, judge=judge, keep=options.keep)
     with tempfile.TemporaryDirectory() as folder, LiveSource(camera) as source:
         output = Path(folder) / "out.mp4"
         done = anonymize_video(

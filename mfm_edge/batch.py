@@ -183,9 +183,7 @@ def run_batch(
             fn_constructor_args=(factors, settings),
             concurrency=min(room, len(rows), workers or room),
             num_cpus=settings.threads,
-            max_restarts=-1,
-            max_task_retries=-1,  # MOST_TRIES bounds it, file by file
-        )
+        )  # Ray restarts such workers and retries their tasks without an end: MOST_TRIES bounds it, file by file
         for row in results.iter_rows():
             yield Result(**{**row, "notices": tuple(row["notices"])})
     finally:

@@ -32,7 +32,7 @@ def test_frames_bear_their_numbers_through_a_codec() -> None:
 
 def test_a_raw_face_is_noticed(tmp_path: Path) -> None:
     source = camera(2)
-    inspector = Inspector(source, min_face=40, likeness=lambda one, other, face: 0.0, keep=tmp_path)
+    inspector = Inspector(source, min_face=40, judge=None, keep=tmp_path)
     first, second = source.read(), source.read()
     assert first is not None and second is not None
     protected = first.copy()
