@@ -131,7 +131,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--judge-minutes",
         type=float,
-        default=3.0,
+        default=5.0,
         help="of processor time, to train the attribute judge (default: %(default)s)",
     )
     add("--judge-faces", type=int, default=20_000, help="it learns from (default: %(default)s)")
