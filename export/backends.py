@@ -16,6 +16,7 @@ from onnx.reference.op_run import OpRun
 
 from export.fuse import fuse
 from mfm_edge.engine.folder import PARTS, read_model
+from mfm_edge.engine.folder import Precision as ModelPrecision
 from mfm_edge.engine.fused import RunWhole
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.engine.openvino import OpenVinoEngine
@@ -33,7 +34,7 @@ __all__ = [
     "pytorch",
 ]
 
-Precision = Literal["f32", "bf16"]
+Precision = Literal["f32", "bf16", "f16", "int8", "int8-symmetric"]
 _CPU = ["CPUExecutionProvider"]
 
 
@@ -83,9 +84,10 @@ def onnx_runtime_as_it_is(folder: Path) -> Backend:
     return Backend("ONNX Runtime, not optimised", "f32", from_parts(read_model(folder).parts, options))
 
 
-def onnx_runtime(folder: Path) -> Backend:
-    """ONNX Runtime as the SDK uses it."""
-    return Backend("ONNX Runtime", "f32", OnnxEngine(folder, trust_unknown_model=True).run_part)
+def onnx_runtime(folder: Path, precision: ModelPrecision = "f32") -> Backend:
+    """ONNX Runtime as the SDK uses it. Raises ModelError where the folder has no such variant."""
+    engine = OnnxEngine(folder, precision=precision, trust_unknown_model=True)
+    return Backend("ONNX Runtime" if precision == "f32" else f"ONNX Runtime {precision}", precision, engine.run_part)
 
 
 def one_graph(folder: Path) -> Backend:

@@ -76,6 +76,9 @@ class Faces:
     def of(cls, faces: FaceSet) -> Faces:
         return cls(np.ascontiguousarray(faces.crops[..., ::-1]), faces.landmarks)
 
+    def first(self, count: int) -> Faces:
+        return Faces(self.crops[:count], self.landmarks[:count])
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
@@ -92,7 +95,8 @@ def make_variant(model: Model, precision: Precision, faces: Faces, keys: Sequenc
     protos = {part: onnx.load_from_string(content) for part, content in model.parts.items()}
     calls: Calls = {part: [] for part in PARTS}
     base = _recording(backends.from_parts(model.parts), calls)
-    expected = _psnr(faces.crops, _there_and_back(base, faces, keys)[1])
+    protected = _there(base, faces, keys)
+    expected = _back(base, protected, faces, keys)
     narrow = _narrowing(protos, precision, calls)
     operators = F16_OPERATORS if precision == "f16" else INT8_OPERATORS
     layers = {
@@ -105,19 +109,23 @@ def make_variant(model: Model, precision: Precision, faces: Faces, keys: Sequenc
             nodes.setdefault(part, []).extend(layers[part, layer])
         return {part: narrow(part, names).SerializeToString() for part, names in nodes.items()}
 
-    def loss(chosen: Sequence[Layer]) -> float:
-        run = backends.from_parts(model.parts | parts_of(chosen))
-        return expected - _psnr(faces.crops, _there_and_back(run, faces, keys)[1])
+    def loss(chosen: Sequence[Layer], count: int = len(faces.crops)) -> float:
+        run, some = backends.from_parts(model.parts | parts_of(chosen)), faces.first(count)
+        restored = _back(run, _there(run, some, keys), some, keys)
+        return _psnr(some.crops, expected[:count]) - _psnr(some.crops, restored)
 
-    kept = search(list(layers), loss)
+    # A batch is enough to rank a layer alone.
+    kept = search(list(layers), loss, harm=lambda layer: loss([layer], BATCH))
     return Variant(precision, parts_of([layer for layer in layers if layer not in set(kept)]), kept, len(layers))
 
 
-def search(layers: Sequence[Layer], loss: Callable[[Sequence[Layer]], float]) -> list[Layer]:
-    """The layers to keep in float32, so that the loss of all others together is at most SEARCH_DB."""
+def search(
+    layers: Sequence[Layer], loss: Callable[[Sequence[Layer]], float], harm: Callable[[Layer], float]
+) -> list[Layer]:
+    """The layers to keep in float32, those of most harm, so that all others together lose at most SEARCH_DB."""
     if loss(layers) <= SEARCH_DB:
         return []
-    ordered = sorted(layers, key=lambda layer: loss([layer]))
+    ordered = sorted(layers, key=harm)
     fits, too_many = 0, len(ordered)  # by halving: more layers cost more, nearly always
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
@@ -145,16 +153,18 @@ def _recording(run: RunPart, calls: Calls) -> RunPart:
     return recorded
 
 
-def _there_and_back(
-    run: RunPart, faces: Faces, keys: Sequence[StyleKey], *, back: RunPart | None = None
-) -> tuple[Crops, Crops]:
-    """Protected and restored faces, restored by `back` when it is given; the keys in turn, a batch each."""
-    protected, restored = [], []
+def _there(run: RunPart, faces: Faces, keys: Sequence[StyleKey]) -> Crops:
+    """Each batch under the next key."""
+    done = []
     for index, start in enumerate(range(0, len(faces.crops), BATCH)):
-        key, some = keys[index % len(keys)], slice(start, start + BATCH)
-        protected.append(run_parts(run, faces.crops[some], key, faces.landmarks[some]))
-        restored.append(run_parts(back or run, protected[-1], key.inverse(), faces.landmarks[some]))
-    return np.concatenate(protected), np.concatenate(restored)
+        some = slice(start, start + BATCH)
+        done.append(run_parts(run, faces.crops[some], keys[index % len(keys)], faces.landmarks[some]))
+    return np.concatenate(done)
+
+
+def _back(run: RunPart, protected: Crops, faces: Faces, keys: Sequence[StyleKey]) -> Crops:
+    """What _there made of these faces, restored."""
+    return _there(run, Faces(protected, faces.landmarks), [key.inverse() for key in keys])
 
 
 def _psnr(faces: Crops, others: Crops) -> float:
@@ -173,16 +183,17 @@ class Measure:
         self._model, self._faces, self._keys = model, faces, keys
         self._judges = [(judge, judge.embed(faces.crops[..., ::-1])) for judge in judges]
         self._base = backends.from_parts(model.parts)
-        self._protected, restored = _there_and_back(self._base, faces, keys)
-        self._psnr = _psnr(faces.crops, restored)
+        self._protected = _there(self._base, faces, keys)
+        self._psnr = _psnr(faces.crops, _back(self._base, self._protected, faces, keys))
         self._deidentified = self._deidentify(self._protected)
 
     def __call__(self, variant: Variant) -> dict[str, Any]:
         """For the card: each figure of the variant beside that of float32."""
         run, faces, keys = backends.from_parts(self._model.parts | variant.parts), self._faces, self._keys
-        protected, restored = _there_and_back(run, faces, keys)
-        by_base = _there_and_back(run, faces, keys, back=self._base)[1]
-        of_base = _there_and_back(self._base, faces, keys, back=run)[1]
+        protected = _there(run, faces, keys)
+        restored = _back(run, protected, faces, keys)
+        by_base = _back(self._base, protected, faces, keys)
+        of_base = _back(run, self._protected, faces, keys)
         found = self._deidentify(protected)
         return {
             "faces": len(faces.crops),

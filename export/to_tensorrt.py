@@ -37,6 +37,8 @@ def build(
 
     precision: of `model`; the graph's own types decide. targets: for the classic TensorRT the one GPU of this machine.
     timing_cache: of the classic TensorRT, read when it is there, and written.
+    Two builds are of one size but not one content: TensorRT for RTX 1.7 numbers what it makes of a large graph as its
+    threads go. So the description names the one file that was written.
     Raises ModelError when TensorRT is missing or refuses the graph, with its reasons.
     """
     try:

@@ -14,12 +14,13 @@ import json
 import math
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ from export.backends import Backend
 from mfm_edge.align import align
 from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.detect import YuNetDetector
-from mfm_edge.engine.folder import CARD, PARTS, SHIPPED_MODEL, read_model
+from mfm_edge.engine.folder import CARD, PARTS, SHIPPED_MODEL, Precision, read_model
 from mfm_edge.engine.steps import RunPart, run_parts
 from mfm_edge.errors import MfmError, ModelError
 from mfm_edge.factors import Factors, derive_secret
@@ -39,6 +40,7 @@ from mfm_edge.video import open_source
 __all__ = ["LEAST_PSNR", "TOLERANCES", "Check", "Tolerance", "demo_crops", "main", "verify"]
 
 CROPS = 8
+OPENVINO_PRECISIONS: tuple[backends.Precision, ...] = ("f32", "bf16", "int8")
 FACTORS = (Factors("correct horse", hair="blond"), Factors("battery staple", smiling=True, beard=False))
 LEAST_PSNR = 30.0
 """dB, there and back, the median of the crops. Restoring is exact algebra whatever the network learned: with less, part
@@ -61,6 +63,10 @@ TOLERANCES: dict[backends.Precision, Tolerance] = {
     "f32": Tolerance(output=1e-4, levels=1, levels_rms=0.05, psnr_loss=0.05),
     # bf16 keeps 8 bits: single pixels are far off, faces are not.
     "bf16": Tolerance(output=0.2, levels=40, levels_rms=4, psnr_loss=0.5),
+    "f16": Tolerance(output=0.05, levels=40, levels_rms=2, psnr_loss=0.5),
+    # Values beyond the ranges are clipped, so single ones may be anywhere: export.quantise measures what that costs.
+    "int8": Tolerance(output=1, levels=255, levels_rms=12, psnr_loss=1),
+    "int8-symmetric": Tolerance(output=1, levels=255, levels_rms=12, psnr_loss=1),
 }
 
 
@@ -196,12 +202,19 @@ def _choose(folder: Path, run: Path | None) -> tuple[list[Backend], list[str]]:
     else:
         chosen.append(_torch_of(folder, run))
     chosen += [backends.onnx_runtime_as_it_is(folder), backends.onnx_runtime(folder), backends.one_graph(folder)]
-    for precision in TOLERANCES:
-        try:
-            chosen.append(backends.openvino(folder, precision))
-        except ModelError as error:
-            left_out.append(f"OpenVINO {precision}: {error}")
+    for variant in get_args(Precision):
+        if variant != "f32":
+            _add(chosen, left_out, f"ONNX Runtime {variant}", partial(backends.onnx_runtime, folder, variant))
+    for precision in OPENVINO_PRECISIONS:
+        _add(chosen, left_out, f"OpenVINO {precision}", partial(backends.openvino, folder, precision))
     return [*chosen, backends.onnx_reference(folder)], left_out
+
+
+def _add(chosen: list[Backend], left_out: list[str], name: str, make: Callable[[], Backend]) -> None:
+    try:
+        chosen.append(make())
+    except ModelError as error:
+        left_out.append(f"{name}: {error}")
 
 
 def _torch_of(folder: Path, run: Path) -> Backend:

@@ -98,8 +98,11 @@ def test_the_search_leaves_what_harms_in_f32(monkeypatch):
     def loss(chosen):
         return sum(float(name) for _, name in chosen)
 
-    assert {name for _, name in quantise.search(layers, loss)} == {"6", "7", "8", "9"}
-    assert quantise.search(layers[1:3], loss) == []
+    def harm(layer):
+        return loss([layer])
+
+    assert {name for _, name in quantise.search(layers, loss, harm)} == {"6", "7", "8", "9"}
+    assert quantise.search(layers[1:3], loss, harm) == []
 
 
 def measured(lost_db: float, lost_points: float) -> dict:

@@ -119,7 +119,9 @@ def test_the_command_fails_closed_on_a_changed_model(exported, tmp_path, capsys,
     assert "FAILED" in capsys.readouterr().out
     written = json.loads(result.read_text())
     assert written["passed"] is False and written["compared_with"] == "torch"
-    assert {"f32", "bf16"} == set(written["tolerances"]) and "onnxruntime" in written["versions"]
+    assert {"f32", "bf16", "f16", "int8", "int8-symmetric"} == set(written["tolerances"]) and "onnxruntime" in written[
+        "versions"
+    ]
     decoder = [check for check in written["checks"] if check["what"] == "decoder, share"]
     assert decoder and not any(check["passed"] for check in decoder)
 
