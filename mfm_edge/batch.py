@@ -62,6 +62,7 @@ class Settings:
     score: float = 0.6
     max_side: int = 640
     providers: tuple[str, ...] | None = None
+    precision: str | None = None
     threads: int = 2
 
 
@@ -105,7 +106,12 @@ class Worker:
     def __init__(self, factors: Factors, settings: Settings) -> None:
         self._factors, self._settings = factors, settings
         detector = YuNetDetector(score=settings.score, max_side=settings.max_side, threads=settings.threads)
-        self._runtime = MfmRuntime(detector=detector, providers=settings.providers, threads=settings.threads)
+        self._runtime = MfmRuntime(
+            detector=detector,
+            providers=settings.providers,
+            threads=settings.threads,
+            precision=settings.precision,
+        )
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """row: a Task's source and output. Gives a Result as a dictionary, whatever happens to the file."""

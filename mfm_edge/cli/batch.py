@@ -76,6 +76,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
         score=options.thresh,
         max_side=640 if options.scale is None else max(options.scale),
         providers=None if options.execution_provider is None else (options.execution_provider,),
+        precision=options.precision,
         threads=Settings().threads if options.threads is None else options.threads,
     )
     failed = 0

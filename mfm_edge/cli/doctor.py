@@ -72,12 +72,12 @@ def _network() -> Iterator[Finding]:
     import numpy as np
     import onnxruntime
 
-    from mfm_edge.engine.onnx import OnnxEngine
+    from mfm_edge.engine.choose import open_engine
     from mfm_edge.factors import ATTRIBUTES
     from mfm_edge.style import expand
     from mfm_edge.types import CROP_SIZE
 
-    engine = OnnxEngine()
+    engine = open_engine()
     crop = np.full((1, CROP_SIZE, CROP_SIZE, 3), 127, np.uint8)
     engine.modify(crop, expand(bytes(32), np.zeros(len(ATTRIBUTES), np.float32)))
     yield "network", "ok", f"model {engine.model_id}, really runs on {engine.provider}"

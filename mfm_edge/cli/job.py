@@ -63,7 +63,9 @@ class Job:
         if self._runtime is None:
             options = self.options
             providers = None if options.execution_provider is None else [options.execution_provider]
-            self._runtime = MfmRuntime(detector=self.detector, providers=providers, threads=options.threads)
+            self._runtime = MfmRuntime(
+                detector=self.detector, providers=providers, threads=options.threads, precision=options.precision
+            )
         return self._runtime
 
 

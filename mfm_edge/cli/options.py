@@ -124,7 +124,13 @@ def add_detection(parser: argparse.ArgumentParser) -> None:
         "--execution-provider",
         "--ep",
         metavar="NAME",
-        help="ONNX Runtime provider for the network, such as CUDAExecutionProvider; see mfm-edge doctor",
+        help="what runs the network: CPU, OpenVINO, CUDA, TensorRT-RTX, TensorRT, CoreML, DirectML or a provider of "
+        "ONNX Runtime (default: the best one that runs; see mfm-edge doctor)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("f32", "bf16", "f16", "int8", "int8-symmetric"),
+        help="of the network's products, where the model comes with it (default: the provider's own)",
     )
 
 
