@@ -39,10 +39,10 @@ def example_inputs(part: str, batch: int, *, seed: int = 0) -> dict[str, Tensor]
         }  # fmt: skip
     otherwise = torch.randn(batch, STYLE_SIZE, generator=generator)
     latents = torch.randn(2, batch, LATENT_CHANNELS, 32, 32, generator=generator)
-    signs = torch.randn(batch, DETAILS, generator=generator).sign()
+    signs, mark = torch.randn(2, batch, DETAILS, generator=generator).sign()
     draws = torch.rand(batch, DETAILS // NEIGHBOURS, NEIGHBOURS, generator=generator)
     order = torch.from_numpy(shuffled(draws.numpy()))
     return {
         "latent_from": latents[0], "latent_to": latents[1], "otherwise": otherwise,
-        "order": order, "signs": signs, "crop": crop,
+        "order": order, "signs": signs, "mark": mark, "crop": crop,
     }  # fmt: skip

@@ -62,6 +62,7 @@ class StyleKey:
     person: (COORDINATES,) float32, standard normal: the person that the key asks for, the same in both directions.
     order: (DETAILS,) int64: where each component of unexpected detail comes from, a permutation within every
     NEIGHBOURS of them; signs: (DETAILS,) float32, +1 or -1, by which they are multiplied then.
+    mark: (DETAILS,) float32, +1 or -1, by which the key is known again; it says nothing about order and signs.
     signature_from, signature_to: (STYLE_SIZE,) float32, zero inside the face: of the face that comes in, and of the
     one that goes out.
     The repr shows nothing: all of it is as secret as the password.
@@ -71,6 +72,7 @@ class StyleKey:
     person: FloatArray
     order: NDArray[np.int64]
     signs: FloatArray
+    mark: FloatArray
     signature_from: FloatArray
     signature_to: FloatArray
 
@@ -78,7 +80,8 @@ class StyleKey:
         """The key of the opposite direction: restoring what this one anonymised, and the other way round."""
         back = np.argsort(self.order)
         rotation = np.ascontiguousarray(self.rotation.T)
-        return StyleKey(rotation, self.person, back, self.signs[back], self.signature_to, self.signature_from)
+        signs = self.signs[back]
+        return StyleKey(rotation, self.person, back, signs, self.mark, self.signature_to, self.signature_from)
 
 
 def face_mask(size: int) -> FloatArray:
@@ -139,9 +142,9 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
     secret: at least 16 bytes from factors.derive_secret. attributes: (A,) float32 in {-1, 0, +1}.
     """
     code, turns, asked = STYLE_SIZE // 8, 16 * COORDINATES**2, 16 * COORDINATES
-    sizes = [code, turns, asked, 4 * DETAILS, DETAILS // 8]
+    sizes = [code, turns, asked, 4 * DETAILS, DETAILS // 8, DETAILS // 8]
     stream = np.frombuffer(hashlib.shake_256(b"mfm-edge style 5" + secret).digest(sum(sizes)), np.uint8)
-    bits, turn, person, draws, flips = np.split(stream, np.cumsum(sizes)[:-1])
+    bits, turn, person, draws, flips, marks = np.split(stream, np.cumsum(sizes)[:-1])
     normal = _normal(turn).reshape(COORDINATES, COORDINATES)
     rotation = np.zeros((COORDINATES, COORDINATES), np.float32)
     start = 0
@@ -151,9 +154,9 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
         rotation[band, band] = q * np.sign(np.diag(r))  # sign fixed: uniform over the orthogonal group
         start += size
     order = shuffled(draws.view("<u4").reshape(-1, NEIGHBOURS))
-    signs = np.where(np.unpackbits(flips) > 0, np.float32(1), np.float32(-1))
+    signs, mark = (np.where(np.unpackbits(part) > 0, np.float32(1), np.float32(-1)) for part in (flips, marks))
     marked = signature(np.unpackbits(bits).astype(bool), attributes)
-    return StyleKey(rotation, _normal(person).astype(np.float32), order, signs, original_signature(), marked)
+    return StyleKey(rotation, _normal(person).astype(np.float32), order, signs, mark, original_signature(), marked)
 
 
 def _normal(stream: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -159,32 +159,34 @@ class Bands(nn.Module):
         hidden_light, hidden_colour = self.show(self.hidden(light, colour))
         return light - hidden_light - _in_corner(personal), colour - hidden_colour
 
-    def shuffle(self, portion: int, hidden: Tensor, order: Tensor, signs: Tensor) -> Tensor:
-        """Principal components of a portion, moved among others of like variance and multiplied by signs: (N,K).
+    def components(self, portion: int, hidden: Tensor) -> Tensor:
+        """Portion (N,K) -> its principal components (N,K): scrambled, they make detail that varies over the face, and
+        together, as detail of real faces does; white noise would look like noise."""
+        return hidden @ self._axes(portion) if portion != GRAIN else hidden
 
-        hidden (N,K); order (N,DETAILS) int64 and signs (N,DETAILS) of a key. `unfold` makes detail of them that varies
-        over the face, and together, as detail of real faces does; white noise would look like noise.
+    def shuffle(self, portion: int, components: Tensor, order: Tensor, signs: Tensor) -> Tensor:
+        """Components of a portion (N,K), moved among others of like variance and multiplied by signs.
+
+        order (N,DETAILS) int64 and signs (N,DETAILS) of a key.
         """
         places = self._places(portion)
-        components = hidden @ self._axes(portion) if portion != GRAIN else hidden
         return components.gather(1, order[:, places] - places.start) * signs[:, places]
 
     def unfold(self, portion: int, components: Tensor) -> Tensor:
-        """Principal components (N,K) -> the portion (N,K)."""
+        """The inverse of `components`."""
         # Grain has no axes: next to each other lie neighbours in the picture.
         return components @ self._axes(portion).T if portion != GRAIN else components
 
-    def mark(self, portion: int, signs: Tensor) -> Tensor:
-        """(N,K), what is added to a surrogate's components so that its key is known again: the same for all that a key
-        may shuffle among each other, under the key's signs. With signs 1: what the inverse key makes of it."""
-        return MARK * self.get_buffer(f"spread{portion}") * signs[:, self._places(portion)]
+    def mark(self, portion: int, mark: Tensor) -> Tensor:
+        """(N,K), what is added to a surrogate's components so that its key is known again; mark (N,DETAILS) of it."""
+        return MARK * self.get_buffer(f"spread{portion}") * mark[:, self._places(portion)]
 
-    def trust(self, components: list[Tensor]) -> Tensor:
-        """(N,1) in 0..1: how surely the key that shuffled these components of the hidden part, (N,K) each, back is the
-        right one. Under a wrong key's signs nothing is left of the mark but chance, the mean of 2000 components."""
+    def trust(self, components: list[Tensor], mark: Tensor) -> Tensor:
+        """(N,1) in 0..1: how surely a key is that of the surrogate whose hidden part has these components, (N,K) each.
+        Of its mark nothing is left under another key's but chance, the mean of 2000 components."""
         found = []
         for portion, part in enumerate(components):
-            ratio = part / self.get_buffer(f"spread{portion}")
+            ratio = part * mark[:, self._places(portion)] / self.get_buffer(f"spread{portion}")
             found.append((ratio / ratio.abs().mean(1, keepdim=True)).clamp(-BOUND, BOUND) / BOUND)
         mean = torch.cat(found, 1).mean(1, keepdim=True)
         return ((mean - DOUBTED) / (TRUSTED - DOUBTED)).clamp(0, 1)

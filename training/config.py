@@ -13,15 +13,15 @@ class Weights:
 
     b_anonymised: float = 0.0  # eq. 1, first term: |F_d - I|. Holds the network in y = x, hence off.
     b_restored: float = 10.0  # eq. 1, second term: |F_r - I|
-    attr_cls: float = 3.0  # eq. 2
+    attr_cls: float = 2.0  # eq. 2
     adv: float = 0.0  # eq. 3, on fixed identity labels
     feat: float = 9.0  # eq. 4
     feat_local: float = 8.0  # the same for the local features, as push_features
     rec: float = 1.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
-    gan: float = 4.0  # hinge loss of the patch and feature discriminators
-    push: float = 7.0  # embedding of y at least `margin` away from x
-    push_features: float = 7.0  # the same for the local features
+    gan: float = 5.0  # hinge loss of the patch and feature discriminators
+    push: float = 5.0  # embedding of y at least `margin` away from x
+    push_features: float = 5.0  # the same for the local features
     pull: float = 2.0  # y towards a real face that has the asked-for coordinates
     clipped: float = 300.0  # y within the range of uint8: what is clipped cannot be restored
     landmarks: float = 10.0  # of y where x has them

@@ -27,6 +27,8 @@ __all__ = ["fit_axes", "fit_person", "fit_style_space"]
 LIGHTING_COMPONENTS = 4
 REST_SHARE = 0.1  # coefficients that belong to the face by less than this stay, as do those at the window's border
 LEAST_SPREAD = 1e-3  # of what is seen: the projection leaves nothing but rounding in some directions
+PLAIN_SHARE = 0.85  # of the faces, those nearest to the mean, twice
+VARIED = 1.4  # the variety asked for against theirs: more makes two keys' faces differ more, and both less natural
 RIDGE = 0.02  # of the regression of coordinates on their context, which rounding and codecs disturb
 ROUNDING = 0.004  # half a level of uint8: nothing varies less
 KEPT_ATTRIBUTES = ("smiling", "mouth_open")
@@ -110,9 +112,21 @@ def fit_person(space: StyleSpace, faces: FaceSet) -> StyleSpace:
     ridge = RIDGE * len(known) * torch.eye(known.shape[1], dtype=torch.float64)
     expectation = torch.linalg.solve(known.T @ known + ridge, known.T @ coordinates)
     left = coordinates - known @ expectation
-    variety = torch.linalg.cholesky(left.T @ left / len(left)).T
+    # Whom a key asks for should be plain people: not the glasses, hats and odd light that vary most.
+    left = left[torch.from_numpy(~faces.attributes[:, ATTRIBUTES.index("eyeglasses")])]
+    for _ in range(2):
+        variety = _variety(left)
+        radius = (left @ torch.linalg.inv(variety)).square().sum(1)
+        left = left[radius <= radius.quantile(PLAIN_SHARE)]
+    variety = VARIED * _variety(left)
     found = (part.numpy().astype(np.float32) for part in (mean, spread, expectation, variety))
     return replace(space, **dict(zip(("context_mean", "context_spread", "expectation", "variety"), found, strict=True)))
+
+
+def _variety(left: torch.Tensor) -> torch.Tensor:
+    """(N, COORDINATES) -> matrix that makes numbers like these of standard normal ones, also where N is small."""
+    covariance = left.T @ left / len(left) + 1e-4 * torch.eye(left.shape[1], dtype=left.dtype)
+    return torch.linalg.cholesky(covariance).T
 
 
 def _axes(product: torch.Tensor, total: torch.Tensor, count: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:

@@ -16,13 +16,14 @@ __all__ = ["Keys", "random_attributes", "random_keys"]
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """N keys as mfm_edge.style.StyleKey has them one by one: rotation (N,C,C), person (N,C), order and signs
-    (N,DETAILS), signature_from and signature_to (N,1024); and attributes (N,A) in {-1,0,+1}."""
+    """N keys as mfm_edge.style.StyleKey has them one by one: rotation (N,C,C), person (N,C), order, signs and
+    mark (N,DETAILS), signature_from and signature_to (N,1024); and attributes (N,A) in {-1,0,+1}."""
 
     rotation: Tensor
     person: Tensor
     order: Tensor
     signs: Tensor
+    mark: Tensor
     signature_from: Tensor
     signature_to: Tensor
     attributes: Tensor
@@ -32,7 +33,8 @@ class Keys:
         back = self.order.argsort(1)
         signs = self.signs.gather(1, back)
         rotation = self.rotation.transpose(1, 2)
-        return Keys(rotation, self.person, back, signs, self.signature_to, self.signature_from, self.attributes)
+        signatures = self.signature_to, self.signature_from
+        return Keys(rotation, self.person, back, signs, self.mark, *signatures, self.attributes)
 
     def __getitem__(self, index: Tensor | slice) -> Keys:
         return Keys(*(getattr(self, name)[index] for name in self.__slots__))
@@ -41,9 +43,13 @@ class Keys:
         """What the style encoder takes beside the faces and their landmarks."""
         return self.rotation, self.person, self.signature_from, self.signature_to
 
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def scramble(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What the decoder takes of a key."""
+        return self.order, self.signs, self.mark
+
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What the modifier takes beside the faces and their landmarks."""
-        return self.rotation, self.person, self.order, self.signs, self.signature_from, self.signature_to
+        return self.rotation, self.person, *self.scramble(), self.signature_from, self.signature_to
 
 
 HAIR_COLOURS = 4  # the first entries of ATTRIBUTES exclude each other
@@ -71,7 +77,7 @@ def random_keys(n: int, rng: np.random.Generator, *, attributes: np.ndarray | No
     wanted = np.zeros((n, len(ATTRIBUTES)), np.float32) if attributes is None else attributes
     person = torch.from_numpy(rng.standard_normal((n, COORDINATES)).astype(np.float32))
     order = torch.from_numpy(shuffled(rng.random((n, DETAILS // NEIGHBOURS, NEIGHBOURS))))
-    signs = torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), (n, DETAILS)))
+    signs, mark = torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), (2, n, DETAILS)))
     original = torch.from_numpy(original_signature()).expand(n, -1)
     coded = torch.from_numpy(signature(rng.random((n, STYLE_SIZE)) < 0.5, wanted))
-    return Keys(rotation, person, order, signs, original, coded, torch.from_numpy(wanted))
+    return Keys(rotation, person, order, signs, mark, original, coded, torch.from_numpy(wanted))

@@ -145,9 +145,16 @@ class Decoder(nn.Module):
         return [part - more for part, more in zip(hidden, beyond, strict=True)]
 
     def forward(
-        self, latent_from: Tensor, latent_to: Tensor, otherwise: Tensor, order: Tensor, signs: Tensor, x: Tensor
+        self,
+        latent_from: Tensor,
+        latent_to: Tensor,
+        otherwise: Tensor,
+        order: Tensor,
+        signs: Tensor,
+        mark: Tensor,
+        x: Tensor,
     ) -> Tensor:
-        return self.draw(x, self.change(latent_from, latent_to, otherwise, order, signs, x)[0])
+        return self.draw(x, self.change(latent_from, latent_to, otherwise, (order, signs, mark), x)[0])
 
     def draw(self, x: Tensor, change: Tensor) -> Tensor:
         """Crop (N,3,128,128) and change of its toned window (N,3,96,96) -> face; not clamped in training mode."""
@@ -156,13 +163,18 @@ class Decoder(nn.Module):
         return y if self.training else y.clamp(-1, 1)
 
     def change(
-        self, latent_from: Tensor, latent_to: Tensor, otherwise: Tensor, order: Tensor, signs: Tensor, x: Tensor
+        self,
+        latent_from: Tensor,
+        latent_to: Tensor,
+        otherwise: Tensor,
+        key: tuple[Tensor, Tensor, Tensor],
+        x: Tensor,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Change of the toned window's RGB (N,3,96,96); the hidden part of x, and what of it was not expected.
 
         Coarse to fine: what is expected of finer detail depends on the coarser detail, which both directions know then.
         """
-        bands = self.bands
+        bands, (order, signs, mark) = self.bands, key
         code_from, code_to = latent_from.mean(1).flatten(1), latent_to.mean(1).flatten(1)  # the style codes, read back
         _, picture_from = self.reader(code_from)
         surrogate = self.reader(code_to)[0] > 0
@@ -172,17 +184,15 @@ class Decoder(nn.Module):
         nothing = [torch.zeros_like(part) for part in own]
         known_from = stays + bands.show(nothing, picture_from)[0]
 
-        def shuffle(portion: int, left: Tensor) -> Tensor:
-            sent = torch.where(surrogate, left, left / bands.damping(portion))
-            return bands.shuffle(portion, sent, order, signs)
+        def components(portion: int, left: Tensor) -> Tensor:
+            return bands.components(portion, torch.where(surrogate, left, left / bands.damping(portion)))
 
         def scramble(portion: int, left: Tensor) -> Tensor:
             """A wrong key does not undo the damping: unscrambled wrongly, detail stays as faint as in a surrogate."""
-            components, damping = shuffle(portion, left), bands.damping(portion)
-            mark = bands.mark(portion, torch.where(surrogate, signs, 1.0))
-            components = components + torch.where(surrogate, mark, -trust * mark)
+            sent, damping, own_mark = components(portion, left), bands.damping(portion), bands.mark(portion, mark)
+            shuffled = bands.shuffle(portion, torch.where(surrogate, sent, sent - trust * own_mark), order, signs)
             faint = torch.where(surrogate, damping, trust + (1 - trust) * CALM * damping)
-            return bands.unfold(portion, components) * faint
+            return bands.unfold(portion, shuffled + torch.where(surrogate, own_mark, 0.0)) * faint
 
         def exchange(portion: int, expected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             """What is drawn of a portion, what it becomes, and what was left over."""
@@ -193,7 +203,7 @@ class Decoder(nn.Module):
         h_from = self.think(latent_from, code_from)
         first_from = self.expected(h_from, known_from)
         left_first = (part - drawn for part, drawn in zip(own, first_from, strict=True))
-        found = bands.trust([shuffle(portion, left) for portion, left in enumerate(left_first)])
+        found = bands.trust([components(portion, left) for portion, left in enumerate(left_first)], mark)
         trust = torch.where(surrogate, 1.0, found)
         # With a wrong key comes out what every other key makes: a surrogate, of the person whom that key asks for.
         doubt = (1 - trust) * (otherwise - code_to)
@@ -243,21 +253,26 @@ class Modifier(nn.Module):
         person: Tensor,
         order: Tensor,
         signs: Tensor,
+        mark: Tensor,
         signature_from: Tensor,
         signature_to: Tensor,
     ) -> Tensor:
         """Crops (N,3,128,128), landmarks of the originals (N,5,2) px and keys (training.keys) -> faces (N,3,128,128);
         not clamped in training mode."""
         styles = self.style_encoder(x, landmarks, rotation, person, signature_from, signature_to)
-        return self.modify(x, landmarks, styles, order, signs)[0]
+        return self.modify(x, landmarks, styles, (order, signs, mark))[0]
 
     def modify(
-        self, x: Tensor, landmarks: Tensor, styles: tuple[Tensor, Tensor, Tensor], order: Tensor, signs: Tensor
+        self,
+        x: Tensor,
+        landmarks: Tensor,
+        styles: tuple[Tensor, Tensor, Tensor],
+        scramble: tuple[Tensor, Tensor, Tensor],
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Faces as `forward` gives them from the style encoder's codes; the hidden part of x, and what of it was not
         expected."""
         content = self.content_encoder(x, landmarks)
         style_from, style_to, otherwise = styles
         latents = repeat_add(content, style_from), repeat_add(content, style_to)
-        change, hidden, left = self.decoder.change(*latents, otherwise, order, signs, x)
+        change, hidden, left = self.decoder.change(*latents, otherwise, scramble, x)
         return self.decoder.draw(x, change), hidden, left

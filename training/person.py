@@ -17,7 +17,6 @@ from training.style_space import StyleSpace, coarse_colour, coarse_luminance
 __all__ = ["CONTEXT", "Context", "Person"]
 
 CONTEXT = 144 + 72 + 10  # coarse luminance, coarse colour, landmarks
-PLAIN = 0.9  # of the variety of people: what differs most from the mean is glasses, hats and odd light
 REACH = 1.0  # how far a coordinate may be drawn elsewhere than the key says, in standard deviations
 HIDDEN = 256
 
@@ -63,7 +62,7 @@ class Person(nn.Module):
     def forward(self, context: Tensor, person: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
         expected = self.expected(context).detach()  # learned from real coordinates alone
         changed = self.ask(torch.cat([self._whitened(context), expected, person, attributes], 1))
-        return expected, expected + PLAIN * person @ self.variety + REACH * torch.tanh(changed)
+        return expected, expected + person @ self.variety + REACH * torch.tanh(changed)
 
     def _whitened(self, context: Tensor) -> Tensor:
         return (context - self.context_mean) / self.context_spread
@@ -71,6 +70,6 @@ class Person(nn.Module):
     def like(self, coordinates: Tensor, expected: Tensor) -> Tensor:
         """Coordinates of real people, and those expected in the place of each -> the persons to ask for, with no more
         than twice the usual distance from the mean."""
-        person = (coordinates - expected) @ torch.linalg.inv(PLAIN * self.variety)
+        person = (coordinates - expected) @ torch.linalg.inv(self.variety)
         radius = person.square().mean(1, keepdim=True).sqrt()
         return person * (2 / radius).clamp_max(1)

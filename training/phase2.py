@@ -120,7 +120,7 @@ class Trainer:
         with torch.no_grad():
             keys.person[:swaps] = encoder.person.like(encoder.coordinates(real_target), expected[:swaps])
         styles = encoder(x, landmarks, *keys.style_inputs())
-        y, hidden, left = self.modifier.modify(x, landmarks, styles, keys.order, keys.signs)
+        y, hidden, left = self.modifier.modify(x, landmarks, styles, keys.scramble())
         terms: dict[str, Tensor] = {
             "clipped": losses.clipped(y),
             "unexpected": losses.unexpected([*left, own - expected], [*hidden, own]),

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.align import estimate_transform
+from mfm_edge.errors import ArgumentError
 from mfm_edge.factors import ATTRIBUTES
 from training.data import FaceSet
 
@@ -52,13 +53,16 @@ def moved(
     crops: NDArray[np.uint8], landmarks: NDArray[np.float32], places: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
     """Crops (N, 128, 128, 3) warped so that their landmarks (N, 5, 2) px lie at `places`, affinely with least squares;
-    where that would distort a face, by a similarity transform."""
+    where that would distort a face, by a similarity transform; where landmarks span no face, not at all."""
     out = np.empty_like(crops)
     for target, crop, own, wanted in zip(out, crops, landmarks, places, strict=True):
         matrix = np.linalg.lstsq(np.column_stack([own, np.ones(5)]), wanted, rcond=None)[0].T
         stretch = np.linalg.svd(matrix[:, :2], compute_uv=False)
         if stretch[0] > 1.35 or stretch[1] < 0.74 or np.linalg.det(matrix[:, :2]) < 0:
-            matrix = estimate_transform(own, template=wanted)
+            try:
+                matrix = estimate_transform(own, template=wanted)
+            except ArgumentError:
+                matrix = np.eye(3)[:2]
         cv2.warpAffine(
             crop, matrix, crop.shape[1::-1], dst=target, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
         )

@@ -1,9 +1,10 @@
 """Attackers who work out the key itself, from what the network puts into surrogates.
 
 They take the network apart: what it did not expect of a face is a row of components, which a key moves among their
-neighbours and multiplies by signs, the same for all faces of a stream. A surrogate adds a mark under these signs. So
-surrogates of one stream tell the signs by their mean, without any password, and so does climbing towards the mark in a
-single one; and whoever knows the original of one face of a stream can look up what went where.
+neighbours and multiplies by signs, the same for all faces of a stream. A surrogate adds a mark under signs of its own.
+So surrogates of one stream tell the mark by their mean, without any password, and so does climbing towards it in a
+single one, and nothing else of the key; but whoever knows the originals of some faces of a stream can look up what went
+where.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class Insider:
         self._network = network.eval()
         self._bands = self._network.decoder.bands
         marks = [self._bands.mark(portion, torch.ones(1, sum(self._bands.sizes))) for portion in self._portions]
-        self.mark: FloatArray = torch.cat(marks, 1).numpy()[0]
-        """(K,): what a surrogate adds to each component, before signs."""
+        self.strength: FloatArray = torch.cat(marks, 1).numpy()[0]
+        """(K,): how much a surrogate adds to each component or takes from it, as its mark."""
 
     @classmethod
     def with_packed_state(cls) -> Insider:
@@ -75,16 +76,14 @@ class Insider:
         return torch.cat(found).numpy()
 
     def _listen(self, seen: dict[int, torch.Tensor]) -> None:
-        """Keep what the step that applies a key is called with, last, of each portion."""
+        """Keep the last components of each portion, before a key is applied to them."""
         bands = self._bands
 
-        def shuffle(portion: int, hidden: torch.Tensor, *key: torch.Tensor) -> torch.Tensor:
-            n, size = len(hidden), sum(bands.sizes)
-            straight = torch.arange(size).expand(n, -1), torch.ones(n, size)
-            seen[portion] = type(bands).shuffle(bands, portion, hidden, *straight)
-            return type(bands).shuffle(bands, portion, hidden, *key)
+        def components(portion: int, hidden: torch.Tensor) -> torch.Tensor:
+            seen[portion] = type(bands).components(bands, portion, hidden)
+            return seen[portion]
 
-        bands.shuffle = shuffle
+        bands.components = components
 
 
 def recovered(setting: Setting) -> list[Row]:
@@ -103,37 +102,38 @@ def recovered(setting: Setting) -> list[Row]:
 
     rows = restored("wrong factors (to compare)", guess)
     for count in (n for n in _MARKS if n <= half):
-        signs = signs_from_marks(seen[:count], insider.mark, guess)
+        mark = read_mark(seen[:count], insider.strength, guess)
         name = f"marks of {count} surrogates of the stream"
-        marked = np.flatnonzero(insider.mark)
-        rows.append(Row(f"{name}: signs read right", "none", int((signs == key.signs)[marked].sum()), len(marked)))
-        rows += restored(f"{name}: restored with these signs", replace(guess, signs=signs))
-        rows += restored(f"{name}: the same, all but the signs known", replace(key, signs=signs))
+        marked = np.flatnonzero(insider.strength)
+        rows.append(Row(f"{name}: mark read right", "none", int((mark == key.mark)[marked].sum()), len(marked)))
+        rows.append(Row(f"{name}: taken for signs, right", "none", int((mark == key.signs)[marked].sum()), len(marked)))
+        rows += restored(f"{name}: restored with this mark", replace(guess, mark=mark))
     for count in (n for n in _KNOWN if n <= half):
-        found = key_from_pairs(known[:count], seen[:count], insider.mark, guess)
+        found = key_from_pairs(known[:count], seen[:count], insider.strength, guess)
         name = f"{count} known faces of the stream"
         right = ((found.order == key.order) & (found.signs == key.signs))[
-            : len(insider.mark)
+            : len(insider.strength)
         ]  # beyond, nothing is used
         rows.append(Row(f"{name}: places and signs worked out", "none", int(right.sum()), len(right)))
         rows += restored(f"{name}: others restored", found)
     return rows
 
 
-def signs_from_marks(components: FloatArray, mark: FloatArray, guess: StyleKey) -> FloatArray:
-    """Signs (K,) that make the mark in these surrogates' components as strong as it can be. Each sign decides about a
-    term of its own, so that climbing sign by sign ends here; where there is no mark the guess stays."""
-    marked = np.flatnonzero(mark)
-    mean = np.clip(components[:, marked] / mark[marked], -2, 2).mean(0)
-    signs = guess.signs.copy()
-    signs[marked] = np.where(mean < 0, -1, 1)
-    return signs
+def read_mark(components: FloatArray, strength: FloatArray, guess: StyleKey) -> FloatArray:
+    """The mark (DETAILS,) that is as strong as it can be in these surrogates' components (N, K). Each place decides
+    about a term of its own, so that climbing place by place ends here; where no mark is added the guess stays."""
+    marked = np.flatnonzero(strength)
+    mean = np.clip(components[:, marked] / strength[marked], -2, 2).mean(0)
+    mark = guess.mark.copy()
+    mark[marked] = np.where(mean < 0, -1, 1)
+    return mark
 
 
-def key_from_pairs(known: FloatArray, seen: FloatArray, mark: FloatArray, guess: StyleKey) -> StyleKey:
-    """The guess, with order and signs as originals and surrogates of the same faces tell them, (N, K) each."""
-    before = (known + mark).reshape(len(known), -1, NEIGHBOURS)
-    after = seen.reshape(before.shape)
+def key_from_pairs(known: FloatArray, seen: FloatArray, strength: FloatArray, guess: StyleKey) -> StyleKey:
+    """The guess, with mark, order and signs as originals and surrogates of the same faces tell them, (N, K) each."""
+    mark = read_mark(seen, strength, guess)
+    before = known.reshape(len(known), -1, NEIGHBOURS)
+    after = (seen - strength * mark[: len(strength)]).reshape(before.shape)
     order, signs = guess.order.copy(), guess.signs.copy()
     for group in range(before.shape[1]):
         agree = after[:, group].T @ before[:, group]  # (to, from)
@@ -141,4 +141,4 @@ def key_from_pairs(known: FloatArray, seen: FloatArray, mark: FloatArray, guess:
         to, source = linear_sum_assignment(sizes - 2 * np.abs(agree))
         order[group * NEIGHBOURS + to] = group * NEIGHBOURS + source
         signs[group * NEIGHBOURS + to] = np.where(agree[to, source] < 0, -1, 1)
-    return replace(guess, order=order, signs=signs)
+    return replace(guess, order=order, signs=signs, mark=mark)

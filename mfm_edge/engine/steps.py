@@ -33,7 +33,7 @@ def run_parts(
     # The key is the same for all faces of a frame: broadcast views, copied once by the runtime.
     shared = {part.name: getattr(key, part.name) for part in fields(key)}
     keys = {name: np.broadcast_to(value, (n, *value.shape)) for name, value in shared.items()}
-    order, signs = keys.pop("order"), keys.pop("signs")
+    scramble = {name: keys.pop(name) for name in ("order", "signs", "mark")}
     style_from, style_to, otherwise = run("style_encoder", crop=x, landmarks=places, **keys)
     (latent_from,) = run("content_encoder", crop=x, landmarks=places)
     latent_to = repeat_add(latent_from, style_to)
@@ -43,8 +43,7 @@ def run_parts(
         latent_from=latent_from,
         latent_to=latent_to,
         otherwise=otherwise,
-        order=order,
-        signs=signs,
+        **scramble,
         crop=x,
     )
     y += 1

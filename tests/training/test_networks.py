@@ -1,5 +1,7 @@
 """The modifier is exactly invertible, whatever its weights: restoring rests on this and on nothing that was learned."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -50,7 +52,7 @@ def test_the_right_key_turns_back_exactly(network, x, places, keys):
 
 @torch.no_grad()
 def test_rounding_to_uint8_costs_little(network, x, places, keys):
-    x = x * 0.4  # nothing is clipped
+    x, keys = x * 0.4, replace(keys, person=keys.person * 0.3)  # nothing is clipped
     y = network(x, places, *keys.inputs())
     assert y.abs().max() < 1
     rounded = ((y + 1) * 127.5).round() / 127.5 - 1
@@ -59,7 +61,7 @@ def test_rounding_to_uint8_costs_little(network, x, places, keys):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("wrong", ["rotation", "person", "order", "signs", "signature_to"])
+@pytest.mark.parametrize("wrong", ["rotation", "person", "order", "signs", "mark", "signature_to"])
 def test_a_wrong_key_does_not(network, x, places, keys, wrong):
     """Every part of the key is needed: with the two others right, the original does not come back."""
     other = random_keys(len(x), np.random.default_rng(1))
@@ -102,11 +104,11 @@ def test_the_last_touch_is_given_to_restored_faces_alone(network, x, places, key
 def test_what_is_drawn_stays_within_what_a_picture_can_show(network, x, places, keys):
     """However wild the network: a surrogate that is clipped cannot be restored."""
     clipped = (network(x, places, *keys.inputs()).abs() > 1).float().mean()
-    for times in (10, 2):
+    for times in (7, 3):
         network.decoder.light[-1].weight.mul_(times)
         wild = network(x, places, *keys.inputs())
         assert (wild.abs() > 1).float().mean() < 2 * clipped + 0.02
-        if times == 10:  # twice as wild still, what it draws drowns the mark of its own key
+        if times == 7:  # three times as wild still, what it draws drowns the mark of its own key
             assert (network(wild, places, *keys.inverse().inputs()) - x).abs().max() < 0.25 / 127.5
 
 
@@ -197,7 +199,7 @@ def test_style_code_reads_back_from_the_summed_latent(network, x, places):
 @torch.no_grad()
 def test_nothing_outside_the_window_changes(network, x, places):
     key = expand(b"k" * 32, np.zeros(17, np.float32))
-    parts = (key.rotation, key.person, key.order, key.signs, key.signature_from, key.signature_to)
+    parts = (key.rotation, key.person, key.order, key.signs, key.mark, key.signature_from, key.signature_to)
     y = network(x, places, *(torch.from_numpy(part).expand(len(x), *part.shape) for part in parts))
     change = (y - x).abs()
     window(change).zero_()

@@ -71,6 +71,12 @@ def test_a_target_is_moved_to_where_the_face_has_its_landmarks():
     assert np.ptp(columns) > 0.7 * np.ptp(rows) * np.ptp(own[:, 0]) / np.ptp(own[:, 1])
 
 
+def test_a_target_whose_landmarks_span_no_face_stays():
+    crop, nothing = np.full((1, 128, 128, 3), 90, np.uint8), np.full((1, 5, 2), 64, np.float32)
+    crop[0, 40:60] = 200
+    np.testing.assert_array_equal(moved(crop, nothing, TEMPLATE[None].astype(np.float32)), crop)
+
+
 def test_the_landmark_reader_learns(faces):
     """In a few steps it is nearer than the template is."""
     torch.manual_seed(0)
@@ -88,7 +94,7 @@ def test_steps_learn_are_saved_and_resumed(faces, recogniser, tmp_path):
     before = trainer.modifier.decoder.light[0].weight.detach().clone()
     values = [trainer.step() for _ in range(3)]  # a wrong key, the right key and a second key
     assert all({"feat", "feat_local"} <= values[i].keys() for i in (0, 2)) and {"b_restored", "rec"} <= values[1].keys()
-    assert values[1]["psnr_restored"] > 25  # before anything was learned
+    assert values[1]["psnr_restored"] > 22  # before anything was learned, half of the faces through JPEG
     assert all(np.isfinite(list(v.values())).all() for v in values)
     assert not torch.equal(before, trainer.modifier.decoder.light[0].weight)
 
