@@ -1,6 +1,6 @@
 # make demo: environment, native extension, and the main job on the clip that comes with the project
 # make test: lint, types and tests, as CI runs them
-# Nothing but Python >= 3.10 with its venv module is needed; a C++ compiler makes two kernels faster.
+# Nothing but Python >= 3.10 with its venv module is needed; a C++ compiler makes the kernels faster.
 
 PYTHON ?= python3
 VENV   ?= .venv

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "paste.h"
+#include "pixels.h"
 #include "repeat_add.h"
 
 namespace py = pybind11;
@@ -72,14 +73,58 @@ void blend_layer(py::array frame, const py::array& layer, const py::array& matri
     mfm::blend_layer(pixels, height, width, from, side, values);
 }
 
+void check_pixels(const char* name, const py::array& array, bool written) {
+    check<std::uint8_t>(name, array, 4, "uint8 (N, H, W, 3)", written);
+    if (array.shape(3) != 3) throw py::value_error(std::string(name) + ": takes the shape (N, H, W, 3)");
+}
+
+void check_planes(const char* name, const py::array& array, bool written) {
+    check<float>(name, array, 4, "float32 (N, 3, H, W)", written);
+    if (array.shape(1) != 3) throw py::value_error(std::string(name) + ": takes the shape (N, 3, H, W)");
+}
+
+void check_fit(const py::array& pixels, const py::array& planes) {
+    if (pixels.shape(0) != planes.shape(0) || pixels.shape(1) != planes.shape(2) || pixels.shape(2) != planes.shape(3))
+        throw py::value_error("out: takes as many pixels as the input has");
+    if (overlap(pixels, planes)) throw py::value_error("out: overlaps the input, takes memory of its own");
+}
+
+void to_planes(const py::array& pixels, py::array out) {
+    check_pixels("pixels", pixels, false);
+    check_planes("out", out, true);
+    check_fit(pixels, out);
+    const auto* from = static_cast<const std::uint8_t*>(pixels.data());
+    auto* to = static_cast<float*>(out.mutable_data());
+    const auto batch = static_cast<std::size_t>(pixels.shape(0));
+    const auto plane = static_cast<std::size_t>(pixels.shape(1) * pixels.shape(2));
+    py::gil_scoped_release release;
+    mfm::to_planes(from, to, batch, plane);
+}
+
+void to_pixels(const py::array& planes, py::array out) {
+    check_planes("planes", planes, false);
+    check_pixels("out", out, true);
+    check_fit(out, planes);
+    const auto* from = static_cast<const float*>(planes.data());
+    auto* to = static_cast<std::uint8_t*>(out.mutable_data());
+    const auto batch = static_cast<std::size_t>(planes.shape(0));
+    const auto plane = static_cast<std::size_t>(planes.shape(2) * planes.shape(3));
+    py::gil_scoped_release release;
+    mfm::to_pixels(from, to, batch, plane);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
-    module.doc() = "The kernels of mfm_edge. Call them through mfm_edge.latent and mfm_edge.paste.";
+    module.doc() = "The kernels of mfm_edge. Call them through mfm_edge.latent, mfm_edge.paste and mfm_edge.pixels.";
     module.attr("SOURCE_HASH") = MFM_SOURCE_HASH;
     module.def("repeat_add", &repeat_add, py::arg("content").noconvert(), py::arg("style").noconvert(),
                py::arg("out").noconvert(), "out[n, c] = content[n, c] + style[n]; float32, contiguous; the GIL is released.");
     module.def("blend_layer", &blend_layer, py::arg("frame").noconvert(), py::arg("layer").noconvert(),
                py::arg("matrix").noconvert(),
                "frame += weight * (layer - frame) where the frame falls onto the layer; the GIL is released.");
+    module.def("to_planes", &to_planes, py::arg("pixels").noconvert(), py::arg("out").noconvert(),
+               "uint8 (N, H, W, 3) BGR -> float32 (N, 3, H, W) RGB, -1..1; the GIL is released.");
+    module.def("to_pixels", &to_pixels, py::arg("planes").noconvert(), py::arg("out").noconvert(),
+               "float32 (N, 3, H, W) RGB, -1..1 -> uint8 (N, H, W, 3) BGR; the GIL is released.");
 }

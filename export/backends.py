@@ -21,6 +21,8 @@ from mfm_edge.engine.fused import RunWhole
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.engine.openvino import OpenVinoEngine
 from mfm_edge.engine.steps import RunPart
+from mfm_edge.errors import ModelError
+from mfm_edge.native import CUSTOM_OPS_LIBRARY
 
 __all__ = [
     "Backend",
@@ -90,15 +92,24 @@ def onnx_runtime(folder: Path, precision: ModelPrecision = "f32") -> Backend:
     return Backend("ONNX Runtime" if precision == "f32" else f"ONNX Runtime {precision}", precision, engine.run_part)
 
 
-def one_graph(folder: Path) -> Backend:
-    """The graph of export.fuse in ONNX Runtime, which takes mfm.RepeatAdd apart."""
-    session = onnxruntime.InferenceSession(fuse(read_model(folder)).SerializeToString(), providers=_CPU)
+def one_graph(folder: Path, *, kernel: bool = False) -> Backend:
+    """The graph of export.fuse in ONNX Runtime, which takes mfm.RepeatAdd apart; kernel: which calls cpp_ext's for it.
+
+    Raises ModelError for the kernel where it was not built.
+    """
+    options = onnxruntime.SessionOptions()
+    if kernel:
+        if CUSTOM_OPS_LIBRARY is None:
+            raise ModelError("kernel: the native extension, which has it, was not built")
+        options.register_custom_ops_library(CUSTOM_OPS_LIBRARY)
+    session = onnxruntime.InferenceSession(fuse(read_model(folder)).SerializeToString(), options, providers=_CPU)
 
     def run_graph(inputs: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         (face,) = session.run(None, {name: np.ascontiguousarray(value) for name, value in inputs.items()})
         return face
 
-    return Backend("ONNX Runtime, one graph", "f32", RunWhole(run_graph), whole=True)
+    name = "ONNX Runtime, one graph"
+    return Backend(f"{name}, own kernel" if kernel else name, "f32", RunWhole(run_graph), whole=True)
 
 
 def from_parts(parts: Mapping[str, bytes], options: onnxruntime.SessionOptions | None = None) -> RunPart:

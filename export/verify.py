@@ -202,6 +202,7 @@ def _choose(folder: Path, run: Path | None) -> tuple[list[Backend], list[str]]:
     else:
         chosen.append(_torch_of(folder, run))
     chosen += [backends.onnx_runtime_as_it_is(folder), backends.onnx_runtime(folder), backends.one_graph(folder)]
+    _add(chosen, left_out, "ONNX Runtime, own kernel", partial(backends.one_graph, folder, kernel=True))
     for variant in get_args(Precision):
         if variant != "f32":
             _add(chosen, left_out, f"ONNX Runtime {variant}", partial(backends.onnx_runtime, folder, variant))

@@ -6,7 +6,7 @@ import warnings
 from types import ModuleType
 from typing import Any
 
-__all__ = ["MISSING_NOTICE", "NATIVE", "NativeMissingWarning"]
+__all__ = ["CUSTOM_OPS_LIBRARY", "MISSING_NOTICE", "NATIVE", "NativeMissingWarning"]
 
 MISSING_NOTICE = (
     "mfm_edge runs without its native extension (it was not built): numpy does the same work, more slowly. "
@@ -37,3 +37,7 @@ def _load() -> ModuleType | Any | None:
 
 NATIVE: ModuleType | Any | None = _load()
 """The extension module, or None. Loaded once, on the first import of this module."""
+
+CUSTOM_OPS_LIBRARY: str | None = None if NATIVE is None else NATIVE.__file__
+"""The extension's file, or None. SessionOptions.register_custom_ops_library of onnxruntime takes it: the node
+mfm.RepeatAdd of `python -m export.fuse` then calls the kernel of mfm_edge.latent instead of being taken apart."""

@@ -18,7 +18,7 @@ needs_native = pytest.mark.skipif(NATIVE is None, reason="the native extension w
 
 @needs_native
 def test_the_binary_was_built_from_these_sources() -> None:
-    names = ("bindings.cpp", "repeat_add.cpp", "paste.cpp", "repeat_add.h", "paste.h")
+    names = [path.name for kind in ("*.cpp", "*.h") for path in sorted(SOURCES.glob(kind))]
     text = "".join(f"{name}:{hashlib.sha256((SOURCES / name).read_bytes()).hexdigest()}\n" for name in names)
     assert NATIVE is not None
     stale = "the extension is older than cpp_ext: run `pip install -e .` again"
@@ -52,6 +52,25 @@ def test_kernels_refuse_what_they_cannot_work_on() -> None:
     ]:
         with pytest.raises(kind, match=message):
             NATIVE.blend_layer(*arguments)
+    pixels, planes = np.zeros((1, 5, 7, 3), np.uint8), np.zeros((1, 3, 5, 7), np.float32)
+    locked_pixels, locked_planes = pixels.copy(), planes.copy()
+    locked_pixels.setflags(write=False)
+    locked_planes.setflags(write=False)
+    within = planes.view(np.uint8).ravel()[: pixels.size].reshape(pixels.shape)
+    for convert, kind, message, arguments in [
+        (NATIVE.to_planes, TypeError, "pixels: got dtype", (planes, planes)),
+        (NATIVE.to_planes, ValueError, "pixels: .*not C-contiguous", (pixels[..., ::-1], planes)),
+        (NATIVE.to_planes, ValueError, "pixels: takes", (pixels[..., :2].copy(), planes)),
+        (NATIVE.to_planes, ValueError, "out: .*read-only", (pixels, locked_planes)),
+        (NATIVE.to_planes, ValueError, "out: takes as many", (pixels, planes[:, :, 1:].copy())),
+        (NATIVE.to_pixels, TypeError, "planes: got dtype", (planes.astype(np.float64), pixels)),
+        (NATIVE.to_pixels, ValueError, "planes: .*not C-contiguous", (planes[..., ::2], pixels)),
+        (NATIVE.to_pixels, ValueError, "planes: takes", (planes[:, :1].copy(), pixels)),
+        (NATIVE.to_pixels, ValueError, "out: .*read-only", (planes, locked_pixels)),
+        (NATIVE.to_pixels, ValueError, "out: overlaps", (planes, within)),
+    ]:
+        with pytest.raises(kind, match=message):
+            convert(*arguments)
 
 
 @needs_native

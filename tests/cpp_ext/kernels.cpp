@@ -1,4 +1,5 @@
 // The kernels against plain loops, on memory that ends where it should: for sanitizers and other processors.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -7,7 +8,9 @@
 #include <random>
 #include <vector>
 
+#include "custom_op.h"
 #include "paste.h"
+#include "pixels.h"
 #include "repeat_add.h"
 
 namespace {
@@ -96,10 +99,131 @@ void blend_layer_stays_inside() {
     }
 }
 
+void pixels_are_the_plain_loop() {
+    for (int round = 0; round < 200; ++round) {
+        const std::size_t batch = between(0, 3), plane = between(1, 700);
+        std::vector<std::uint8_t> pixels(batch * plane * 3), back(pixels.size());
+        std::vector<float> planes(pixels.size());
+        for (auto& level : pixels) level = static_cast<std::uint8_t>(between(0, 255));
+        mfm::to_planes(pixels.data(), planes.data(), batch, plane);
+        const auto in_planes = [&](std::size_t i) {
+            return (i / 3 / plane * 3 + 2 - i % 3) * plane + i / 3 % plane;
+        };
+        bool same = true;
+        for (std::size_t i = 0; i < pixels.size(); ++i)
+            same &= planes[in_planes(i)] == pixels[i] * static_cast<float>(1 / 127.5) - 1.0f;
+        expect(same, "to_planes: the plain loop, bit for bit");
+        mfm::to_pixels(planes.data(), back.data(), batch, plane);
+        expect(back == pixels, "to_pixels: what to_planes had");
+
+        for (auto& value : planes) value = static_cast<float>(real(-1.5, 1.5));
+        for (const float odd : {INFINITY, -INFINITY, NAN, 3e38f, -0.0f})
+            if (!planes.empty()) planes[between(0, static_cast<int>(planes.size()) - 1)] = odd;
+        mfm::to_pixels(planes.data(), back.data(), batch, plane);
+        same = true;
+        for (std::size_t i = 0; i < back.size(); ++i) {
+            const float level = std::nearbyint((planes[in_planes(i)] + 1.0f) * 127.5f);
+            same &= back[i] == (std::isnan(level) ? 0.0f : std::min(std::max(level, 0.0f), 255.0f));
+        }
+        expect(same, "to_pixels: the plain loop, whatever comes");
+    }
+}
+
+}  // namespace
+
+// What the custom operator asks of ONNX Runtime, in a few lines.
+namespace mfm::onnxruntime {
+struct OrtStatus {};
+struct OrtTensorTypeAndShapeInfo {};
+struct OrtValue : OrtTensorTypeAndShapeInfo {
+    std::vector<std::int64_t> shape;
+    std::vector<float> data;
+};
+struct OrtKernelContext {
+    OrtValue inputs[2], output;
+};
+struct OrtCustomOpDomain {
+    const OrtCustomOp* op;
+};
+struct OrtSessionOptions {
+    OrtCustomOpDomain* domain;
+};
+}  // namespace mfm::onnxruntime
+
+namespace {
+
+using namespace mfm::onnxruntime;
+
+OrtStatus refused;
+OrtCustomOpDomain known;
+
+const OrtApi* give_api(std::uint32_t version) {
+    static OrtApi api{};
+    api.CreateStatus = [](OrtErrorCode, const char*) { return &refused; };
+    api.CreateCustomOpDomain = [](const char*, OrtCustomOpDomain** out) -> OrtStatus* { return *out = &known, nullptr; };
+    api.CustomOpDomain_Add = [](OrtCustomOpDomain* domain, const OrtCustomOp* op) -> OrtStatus* {
+        return domain->op = op, nullptr;
+    };
+    api.AddCustomOpDomain = [](OrtSessionOptions* options, OrtCustomOpDomain* domain) -> OrtStatus* {
+        return options->domain = domain, nullptr;
+    };
+    api.GetTensorMutableData = [](OrtValue* value, void** out) -> OrtStatus* { return *out = value->data.data(), nullptr; };
+    api.GetTensorTypeAndShape = [](const OrtValue* value, OrtTensorTypeAndShapeInfo** out) -> OrtStatus* {
+        return *out = const_cast<OrtValue*>(value), nullptr;
+    };
+    api.GetDimensionsCount = [](const OrtTensorTypeAndShapeInfo* info, std::size_t* out) -> OrtStatus* {
+        return *out = static_cast<const OrtValue*>(info)->shape.size(), nullptr;
+    };
+    api.GetDimensions = [](const OrtTensorTypeAndShapeInfo* info, std::int64_t* to, std::size_t length) -> OrtStatus* {
+        return std::copy_n(static_cast<const OrtValue*>(info)->shape.begin(), length, to), nullptr;
+    };
+    api.ReleaseTensorTypeAndShapeInfo = [](OrtTensorTypeAndShapeInfo*) {};
+    api.KernelContext_GetInput = [](const OrtKernelContext* context, std::size_t index, const OrtValue** out) -> OrtStatus* {
+        return *out = &context->inputs[index], nullptr;
+    };
+    api.KernelContext_GetOutput = [](OrtKernelContext* context, std::size_t, const std::int64_t* shape, std::size_t count,
+                                     OrtValue** out) -> OrtStatus* {
+        context->output.shape.assign(shape, shape + count);
+        context->output.data.resize(shape[0] * shape[1] * shape[2] * shape[3]);
+        return *out = &context->output, nullptr;
+    };
+    return version <= API_VERSION ? &api : nullptr;
+}
+
+const OrtApi* give_old_api(std::uint32_t version) { return version < API_VERSION ? give_api(version) : nullptr; }
+
+void the_custom_operator_computes_what_fits_and_refuses_the_rest() {
+    OrtSessionOptions options{};
+    const OrtApiBase base{give_api, nullptr}, old{give_old_api, nullptr};
+    expect(RegisterCustomOps(&options, &old) == &refused && !options.domain, "custom operator: not for older ones");
+    expect(RegisterCustomOps(&options, &base) == nullptr && options.domain == &known, "custom operator: registered");
+    void* kernel = nullptr;
+    expect(!known.op->CreateKernelV2(known.op, give_api(1), nullptr, &kernel) && kernel, "custom operator: a kernel");
+    OrtKernelContext context;
+    context.inputs[0].shape = {2, 3, 4, 5};
+    context.inputs[1].shape = {2, 20};
+    for (auto& input : context.inputs) {
+        std::int64_t count = 1;
+        for (const auto side : input.shape) count *= side;
+        for (std::int64_t i = 0; i < count; ++i) input.data.push_back(static_cast<float>(real(-1, 1)));
+    }
+    expect(!known.op->KernelComputeV2(kernel, &context), "custom operator: runs");
+    std::vector<float> sum(2 * 3 * 20);
+    mfm::repeat_add(context.inputs[0].data.data(), context.inputs[1].data.data(), sum.data(), 2, 3, 20);
+    expect(context.output.shape == context.inputs[0].shape && context.output.data == sum, "custom operator: the sum");
+    for (const auto& shape : std::vector<std::vector<std::int64_t>>{{2, 19}, {1, 20}, {2, 4, 5}, {}}) {
+        context.inputs[1].shape = shape;
+        expect(known.op->KernelComputeV2(kernel, &context) == &refused, "custom operator: refuses");
+    }
+    known.op->KernelDestroy(kernel);
+}
+
 }  // namespace
 
 int main() {
     repeat_add_is_a_sum();
+    pixels_are_the_plain_loop();
+    the_custom_operator_computes_what_fits_and_refuses_the_rest();
     blend_layer_is_the_plain_loop();
     blend_layer_stays_inside();
     std::printf("%d failures\n", failures);

@@ -5,6 +5,8 @@ Slow: each compiles. On Debian: apt-get install g++-aarch64-linux-gnu qemu-user 
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,8 +16,10 @@ import pytest
 pytestmark = pytest.mark.slow
 
 KERNELS = Path(__file__).parents[2] / "cpp_ext"
-OPTIONS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fno-math-errno", "-I", str(KERNELS)]
-SOURCES = [str(KERNELS / "repeat_add.cpp"), str(KERNELS / "paste.cpp"), str(Path(__file__).with_name("kernels.cpp"))]
+OPTIONS = ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+OPTIONS += ["-I", str(KERNELS)]
+SOURCES = [str(path) for path in sorted(KERNELS.glob("*.cpp")) if path.name != "bindings.cpp"]
+SOURCES.append(str(Path(__file__).with_name("kernels.cpp")))
 
 
 def tool(*names: str) -> str:
@@ -49,7 +53,7 @@ def test_the_sanitizers_see_memory_that_is_too_short(tmp_path: Path) -> None:
         "}\n"
     )
     sanitizers = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    succeed(compiler, *OPTIONS, *sanitizers, SOURCES[0], str(source), "-o", program)
+    succeed(compiler, *OPTIONS, *sanitizers, str(KERNELS / "repeat_add.cpp"), str(source), "-o", program)
     done = subprocess.run([program], capture_output=True, text=True)
     assert done.returncode != 0 and "heap-buffer-overflow" in done.stderr
 
@@ -59,6 +63,30 @@ def test_aarch64_computes_the_same(tmp_path: Path) -> None:
     program = str(tmp_path / "kernels")
     succeed(compiler, *OPTIONS, "-O3", "-static", *SOURCES, "-o", program)
     assert succeed(emulator, program) == "0 failures\n"
+
+
+def test_the_part_of_onnx_runtime_is_its_own(tmp_path: Path) -> None:
+    """Every field in onnxruntime_abi.h stands where ONNX Runtime's header has it."""
+    folders = [Path(os.environ.get("ONNXRUNTIME_INCLUDE", "/usr/include/onnxruntime"))]
+    folders.append(folders[0] / "core" / "session")
+    found = next((folder for folder in folders if (folder / "onnxruntime_c_api.h").exists()), None)
+    if found is None:
+        pytest.skip("needs onnxruntime_c_api.h in $ONNXRUNTIME_INCLUDE or from libonnxruntime-dev")
+    abi = (KERNELS / "onnxruntime_abi.h").read_text()
+    lines = ['#include "onnxruntime_c_api.h"', '#include "onnxruntime_abi.h"', "namespace abi = mfm::onnxruntime;"]
+    for table in ("OrtApi", "OrtApiBase", "OrtCustomOp"):
+        body = abi.split(f"struct {table} {{")[1].split("};")[0]
+        fields = [match[1] for match in re.finditer(r"\(\*(\w+)\)", body)]
+        assert len(fields) >= 2
+        lines += [
+            f'static_assert(offsetof(abi::{table}, {field}) == offsetof(::{table}, {field}), "{table}::{field}");'
+            for field in fields
+        ]
+    for name in re.findall(r"enum \w+ : int \{ (.*) \}", abi):
+        lines += [f"static_assert(int(abi::{value}) == int(::{value}));" for value in re.findall(r"(\w+) = ", name)]
+    source = tmp_path / "abi.cpp"
+    source.write_text("\n".join(lines) + "\n")
+    succeed(tool("g++", "c++", "clang++"), *OPTIONS, "-isystem", str(found), "-fsyntax-only", str(source))
 
 
 @pytest.mark.parametrize("architecture", ["75", "80", "86", "89", "120"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -14,12 +16,16 @@ from export.verify import FACTORS, demo_crops, verify  # noqa: E402
 from mfm_edge.engine.folder import SHIPPED_MODEL, Model, read_model  # noqa: E402
 from mfm_edge.factors import derive_secret  # noqa: E402
 from mfm_edge.latent import repeat_add  # noqa: E402
+from mfm_edge.native import CUSTOM_OPS_LIBRARY  # noqa: E402
 from mfm_edge.style import expand  # noqa: E402
 
 
-def test_one_graph_gives_the_faces_of_the_three():
+@pytest.mark.parametrize("kernel", [False, True])
+def test_one_graph_gives_the_faces_of_the_three(kernel):
+    if kernel and CUSTOM_OPS_LIBRARY is None:
+        pytest.skip("the native extension was not built")
     key = expand(derive_secret(FACTORS[0]), FACTORS[0].attribute_vector())
-    chosen = [backends.onnx_runtime(SHIPPED_MODEL), backends.one_graph(SHIPPED_MODEL)]
+    chosen = [backends.onnx_runtime(SHIPPED_MODEL), backends.one_graph(SHIPPED_MODEL, kernel=kernel)]
     checks = verify(chosen, demo_crops(3), [key])
     assert [check for check in checks if not check.passed] == []
     compared = {check.what for check in checks if check.backend == chosen[1].name}
@@ -36,24 +42,73 @@ def test_the_file_brings_repeat_add_along_and_says_where_it_comes_from(tmp_path)
     assert all(value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input)
 
 
-def test_repeat_add_is_what_the_sdk_computes():
+def alone() -> bytes:
+    """One node of RepeatAdd, for latents of any size."""
     fused = fuse(read_model())
-    shapes = {"content": ["n", 5, 32, 32], "style": ["n", 1024], "out": ["n", 5, 32, 32]}
+    shapes = {"content": ["n", "c", "h", "w"], "style": ["n", "p"], "out": ["n", "c", "h", "w"]}
     content, style, out = (
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in shapes.items()
     )
     node = onnx.helper.make_node("RepeatAdd", ["content", "style"], ["out"], domain=DOMAIN)
     graph = onnx.helper.make_graph([node], "alone", [content, style], [out])
-    alone = onnx.helper.make_model(
+    model = onnx.helper.make_model(
         graph, functions=fused.functions, opset_imports=fused.opset_import, ir_version=fused.ir_version
     )
+    return model.SerializeToString()
+
+
+def latents(*shape: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    given = {
-        "content": rng.normal(size=(3, 5, 32, 32)).astype(np.float32),
-        "style": rng.normal(size=(3, 1024)).astype(np.float32),
+    return {
+        "content": rng.normal(size=shape).astype(np.float32),
+        "style": rng.normal(size=(shape[0], shape[2] * shape[3])).astype(np.float32),
     }
-    session = onnxruntime.InferenceSession(alone.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def test_repeat_add_is_what_the_sdk_computes():
+    given = latents(3, 5, 32, 32)
+    session = onnxruntime.InferenceSession(alone(), providers=["CPUExecutionProvider"])
     np.testing.assert_array_equal(session.run(None, given)[0], repeat_add(**given))
+
+
+def with_kernel(content: bytes, optimised: Path) -> onnxruntime.InferenceSession:
+    """optimised: where ONNX Runtime writes the graph that it really runs."""
+    if CUSTOM_OPS_LIBRARY is None:
+        pytest.skip("the native extension was not built")
+    options = onnxruntime.SessionOptions()
+    options.register_custom_ops_library(CUSTOM_OPS_LIBRARY)
+    options.optimized_model_filepath = str(optimised)
+    options.log_severity_level = 4  # what is refused below is logged as an error
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def operators(path: Path) -> list[str]:
+    return [node.op_type for node in onnx.load(path).graph.node]
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 32, 32), (1, 1, 1, 1), (2, 7, 5, 3), (0, 4, 8, 8)])
+def test_a_registered_kernel_takes_the_place_of_the_function(tmp_path, shape):
+    session = with_kernel(alone(), tmp_path / "run.onnx")
+    assert operators(tmp_path / "run.onnx") == ["RepeatAdd"]
+    given = latents(*shape)
+    np.testing.assert_array_equal(session.run(None, given)[0], repeat_add(**given))
+
+
+def test_the_kernel_refuses_shapes_that_do_not_fit(tmp_path):
+    session = with_kernel(alone(), tmp_path / "run.onnx")
+    given = latents(2, 3, 8, 8)
+    for wrong in ({"style": given["style"][:, :63]}, {"style": given["style"][:1]}, {"content": given["content"][:1]}):
+        with pytest.raises(Exception, match=r"mfm.RepeatAdd: style takes the shape"):
+            session.run(None, given | wrong)
+    with pytest.raises(Exception, match="Invalid rank"):
+        session.run(None, given | {"content": given["content"][0]})
+
+
+def test_the_one_file_calls_a_registered_kernel(tmp_path):
+    content = fuse(read_model()).SerializeToString()
+    assert onnx.load_from_string(content).functions  # what others run instead
+    with_kernel(content, tmp_path / "run.onnx")
+    assert operators(tmp_path / "run.onnx").count("RepeatAdd") == 2
 
 
 def test_parts_that_do_not_fit_are_refused():
