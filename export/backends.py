@@ -15,8 +15,8 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
 from export.fuse import fuse
-from mfm_edge.engine.folder import PARTS, read_model
 from mfm_edge.engine.folder import Precision as ModelPrecision
+from mfm_edge.engine.folder import read_model
 from mfm_edge.engine.fused import RunWhole
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.engine.openvino import OpenVinoEngine
@@ -113,8 +113,10 @@ def one_graph(folder: Path, *, kernel: bool = False) -> Backend:
 
 
 def from_parts(parts: Mapping[str, bytes], options: onnxruntime.SessionOptions | None = None) -> RunPart:
-    """ONNX Runtime on the CPU with the parts' files as they are given."""
-    return _runner({part: onnxruntime.InferenceSession(parts[part], options, providers=_CPU) for part in PARTS})
+    """ONNX Runtime on the CPU with the parts' files as they are given, all or some of them."""
+    return _runner(
+        {part: onnxruntime.InferenceSession(content, options, providers=_CPU) for part, content in parts.items()}
+    )
 
 
 def openvino(folder: Path, precision: Precision) -> Backend:

@@ -16,9 +16,10 @@ from mfm_edge.align import frame_region
 from mfm_edge.latent import repeat_add, repeat_add_reference
 from mfm_edge.native import NATIVE
 from mfm_edge.paste import feather_mask, paste
+from mfm_edge.pixels import to_pixels, to_pixels_reference, to_planes, to_planes_reference
 from mfm_edge.types import CROP_SIZE
 
-__all__ = ["time_paste", "time_repeat_add"]
+__all__ = ["time_paste", "time_pixels", "time_repeat_add"]
 
 FRAME = (1080, 1920)
 FACE = 300
@@ -54,6 +55,22 @@ def _in_onnx_runtime(content: NDArray[np.float32], style: NDArray[np.float32]) -
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return lambda: session.run(None, {"content": content, "style": style})
+
+
+def time_pixels(rounds: int) -> dict[str, dict[str, Timing]]:
+    """One face from pixels to the network's floats, and back, each with the memory that it takes."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (1, CROP_SIZE, CROP_SIZE, 3), np.uint8)
+    planes = to_planes(pixels)
+    own = "native" if NATIVE is not None else "numpy, by way of the SDK"
+    return {
+        "to_planes": take_turns(
+            {own: lambda: to_planes(pixels), "numpy": lambda: to_planes_reference(pixels)}, rounds=rounds
+        ),
+        "to_pixels": take_turns(
+            {own: lambda: to_pixels(planes), "numpy": lambda: to_pixels_reference(planes)}, rounds=rounds
+        ),
+    }
 
 
 def time_paste(rounds: int) -> dict[str, Timing]:

@@ -14,7 +14,7 @@ onnx = pytest.importorskip("onnx", reason="needs the extra: export")
 sys.path.append(str(Path(__file__).parents[2]))  # benchmarks are not part of the installed package
 
 from benchmarks.speed.__main__ import BEGIN, END, table  # noqa: E402
-from benchmarks.speed.kernels import time_paste, time_repeat_add  # noqa: E402
+from benchmarks.speed.kernels import time_paste, time_pixels, time_repeat_add  # noqa: E402
 from benchmarks.speed.network import _products, count_flops  # noqa: E402
 from benchmarks.speed.timing import take_turns  # noqa: E402
 
@@ -48,6 +48,7 @@ def test_the_shipped_network_is_counted() -> None:
 
 def test_kernels_meet_their_contestants() -> None:
     assert {"numpy", "ONNX Runtime"} < time_repeat_add(1, 1).keys()
+    assert all("numpy" in found and len(found) == 2 for found in time_pixels(1).values())
     assert set(time_paste(1)) == {"mfm_edge", "OpenCV, region", "OpenCV, whole frame"}
 
 
@@ -63,6 +64,7 @@ def test_the_table_shows_ratios_of_one_run() -> None:
             "cores": 2,
             "paste": paste,
             "repeat_add": [{"batch": 1, "ms": ms(native=1.0, numpy=2.0)}],
+            "pixels": {"to_planes": ms(native=1.0, numpy=4.0), "to_pixels": ms(other=1.0, numpy=4.0)},
             "network": [{"batch": 1, "threads": 2, "ms": network}, {"batch": 4, "threads": 2, "ms": ms(none=1)}],
             "gflop_a_face": 2.0,
             "peak_gflop_a_second": {"2": 200.0},
@@ -73,10 +75,14 @@ def test_the_table_shows_ratios_of_one_run() -> None:
         "| paste-back / OpenCV, region | 0.25 | <= 0.4 |",
         "| paste-back / OpenCV, whole frame | 0.02 | <= 0.05 |",
         "| repeat-and-add / numpy | 0.50 | <= 0.6 |",
+        "| to planes / numpy | 0.25 | reported |",
+        "| GFLOP a face | 2.00 | <= 2.5 |",
+        "| ms a face, ONNX Runtime f32 | 20.0 | <= 12 |",
         "| ONNX Runtime int8 / ONNX Runtime f32 | 0.40 | <= 0.5 |",
         "| share of the peak, ONNX Runtime f32 | 0.50 | reported |",
     ):
         assert row in text
+    assert "to pixels / numpy" not in text  # numpy against itself, where nothing was built
     assert "21.0 ms (decode 1.0, network 20.0)" in text
 
 

@@ -14,10 +14,11 @@ onnx = pytest.importorskip("onnx", reason="needs the extra: export")
 pytest.importorskip("torch", reason="needs the extra: export")
 pytest.importorskip("skimage", reason="needs the extra: train")
 
-from export import quantise  # noqa: E402
+from export import cost, quantise  # noqa: E402
 from export.narrow import F16_OPERATORS, INT8_OPERATORS, activation_ranges, layers_of, to_f16, to_int8  # noqa: E402
 from export.parts import example_inputs  # noqa: E402
 from export.verify import FACTORS, demo_crops  # noqa: E402
+from mfm_edge.align import TEMPLATE  # noqa: E402
 from mfm_edge.engine.folder import CARD, SHIPPED_MODEL, read_model  # noqa: E402
 from mfm_edge.engine.onnx import OnnxEngine  # noqa: E402
 from mfm_edge.errors import ModelError  # noqa: E402
@@ -101,8 +102,18 @@ def test_the_search_leaves_what_harms_in_f32(monkeypatch):
     def harm(layer):
         return loss([layer])
 
-    assert {name for _, name in quantise.search(layers, loss, harm)} == {"6", "7", "8", "9"}
-    assert quantise.search(layers[1:3], loss, harm) == []
+    assert {name for _, name in quantise.search(layers, loss, harm, "int8")} == {"6", "7", "8", "9"}
+    assert quantise.search(layers[1:3], loss, harm, "int8") == []
+
+
+def test_what_narrow_parts_lose_is_measured_beside_those_that_stay(encoder):
+    faces = cost.Faces(demo_crops(2), np.repeat(TEMPLATE[None].astype(np.float32), 2, axis=0))
+    calibration = quantise.Calibration(read_model(), faces, keys())
+    assert calibration.ranges.keys() == {"content_encoder", "decoder"}  # those with convolutions
+    nodes = [name for names in layers_of(encoder, INT8_OPERATORS).values() for name in names]
+    narrow = to_int8(encoder, nodes, calibration.ranges[PART], symmetric=False).SerializeToString()
+    assert calibration.loss({PART: encoder.SerializeToString()}) == 0
+    assert 0 < abs(calibration.loss({PART: narrow}, 1)) < 20
 
 
 def measured(lost_db: float, lost_points: float) -> dict:
@@ -113,10 +124,10 @@ def measured(lost_db: float, lost_points: float) -> dict:
 
 
 def test_what_costs_too_much_is_said():
-    assert quantise.too_costly(measured(0.5, 0.5)) == []
-    assert quantise.too_costly(measured(-1, -1)) == []
-    assert "restoring loses 0.60 dB" in quantise.too_costly(measured(0.6, 0))[0]
-    assert "SFace loses 1.00 points" in quantise.too_costly(measured(0, 1))[0]
+    assert cost.too_costly(measured(0.5, 0.5)) == []
+    assert cost.too_costly(measured(-1, -1)) == []
+    assert "restoring loses 0.60 dB" in cost.too_costly(measured(0.6, 0))[0]
+    assert "SFace loses 1.00 points" in cost.too_costly(measured(0, 1))[0]
 
 
 def test_a_variant_that_was_written_is_loaded_and_a_damaged_one_is_not(tmp_path: Path, encoder):
