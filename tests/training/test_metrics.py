@@ -10,11 +10,13 @@ import pytest
 import scipy.linalg
 import torch
 
-from mfm_edge.align import TEMPLATE
+from mfm_edge.align import TEMPLATE, estimate_transform, extract
+from mfm_edge.detect import YuNetDetector
 from mfm_edge.style import face_mask
+from mfm_edge.video import open_source
 from training.metrics.attributes import AttributeJudge, balanced_accuracy
 from training.metrics.confusion import confusion
-from training.metrics.detection import landmark_shift
+from training.metrics.detection import found_faces, landmark_shift, nearest
 from training.metrics.frechet import frechet_distance
 from training.metrics.mobilenet import MobileNetFeatures
 from training.metrics.package_weights import MissingPackage, load_weights
@@ -49,6 +51,23 @@ def test_landmark_shift_is_relative_and_skips_the_unfound():
     a = np.zeros((5, 2), np.float32)
     shift = landmark_shift([a, a, None], [a + np.float32([2.83, 0]), None, a])
     assert len(shift) == 1 and abs(shift[0] - 0.1) < 1e-3
+
+
+def test_found_faces_are_all_faces_of_a_crop_the_middle_one_first(short_clip):
+    """On the clip's own face, alone, twice, and on a plain wall."""
+    with open_source(short_clip) as source:
+        frame = next(iter(source)).image
+    (face,) = (detector := YuNetDetector()).detect(frame)
+    alone = extract(frame, estimate_transform(face.landmarks))[..., ::-1]
+    small = cv2.resize(alone[16:116, 16:116], (52, 52), interpolation=cv2.INTER_AREA)
+    two, wall = np.full_like(alone, 90), np.full_like(alone, 90)
+    two[4:56, 2:54] = two[52:104, 60:112] = small
+    found = found_faces(detector, np.stack([alone, two, wall]))
+    assert [len(faces) for faces in found] == [1, 2, 0]
+    middle, corner = found[1].mean(1)
+    assert np.linalg.norm(middle - TEMPLATE.mean(0)) < np.linalg.norm(corner - TEMPLATE.mean(0))
+    first = nearest(found)
+    assert first[2] is None and np.abs(first[0] - TEMPLATE).mean() < 4
 
 
 @pytest.mark.parametrize("degrees", [0, 5, 20])

@@ -47,8 +47,8 @@ def methods(made: Made, others: Crops) -> Section:
     except MissingPackage as error:
         section.notes.append(f"Part of the table was not measured: {error}.")
     detector = YuNetDetector()
-    columns["face found"] = {
-        name: float(np.mean([place is not None for place in found_faces(detector, crops)]))
+    columns["one face found"] = {
+        name: float(np.mean([len(faces) == 1 for faces in found_faces(detector, crops)]))
         for name, crops in rows.items()
     }
     for judge in made.judges:

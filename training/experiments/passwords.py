@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+from numpy.typing import NDArray
 
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import Factors
 from mfm_edge.style import StyleKey, expand
 from training.data import FaceSet
+from training.experiments.charts import save_distances
 from training.experiments.subject import Crops, key_of, modify
 from training.metrics.judges import Judge
 from training.report import Goal, Section, Table
@@ -19,8 +23,8 @@ VARIANTS = 6  # the paper's a1 to a6
 INPUTS = 4  # rows of Table 4
 
 
-def similar_passwords(engine: OnnxEngine, faces: FaceSet, judges: list[Judge]) -> Section:
-    """Each face's surrogates under one key and under six like it."""
+def similar_passwords(engine: OnnxEngine, faces: FaceSet, judges: list[Judge], folder: Path) -> Section:
+    """Each face's surrogates under one key and under six like it. Writes figure-23.png into folder."""
     x, rng = faces.crops, np.random.default_rng(23)
     secret, none = rng.bytes(32), Factors("-").attribute_vector()
     words, secrets = key_of(Factors(BIT_PASSWORD)), expand(secret, none)
@@ -36,12 +40,14 @@ def similar_passwords(engine: OnnxEngine, faces: FaceSet, judges: list[Judge]) -
     rows: list[list[str | float | None]] = []
     worst = {judge.name: np.inf for judge in judges}
     matched: dict[str, list[float]] = {judge.name: [] for judge in judges}
+    relative: dict[str, dict[str, NDArray[np.float64]]] = {judge.name: {} for judge in judges}
     for kind, (base, keys) in kinds.items():
         y = modify(engine, x, faces.landmarks, [base])
         others = [modify(engine, x, faces.landmarks, [key]) for key in keys]
         for judge in judges:
             apart = np.stack([judge.distance(y, other) for other in others], 1)
             worst[judge.name] = min(worst[judge.name], float(apart.min()) / judge.tolerance)
+            relative[judge.name][kind] = apart / judge.tolerance
             same = float((apart <= judge.tolerance).mean())
             matched[judge.name].append(same)
             rows.append([kind, judge.name, float(apart.mean()), float(apart.min()), judge.tolerance, same])
@@ -57,6 +63,9 @@ def similar_passwords(engine: OnnxEngine, faces: FaceSet, judges: list[Judge]) -
                 f"similar passwords, worst distance / tolerance, {judge.name}", worst[judge.name], "> 1", counts=counts
             ),
         ]
+    section.pictures["Figure 23: distances of surrogates under keys like each other, in tolerances"] = save_distances(
+        folder / "figure-23.png", relative, same=1
+    )
     section.notes.append(
         "Compared are surrogates of one face under two keys. Every bit of a key depends on every bit of the password "
         "and of the secret derived from it, so that bits apart should not matter; nor should a password's length."
