@@ -1,21 +1,31 @@
-"""A camera for benchmarks: plays clips in a loop and in real time, and tells later which frame it was."""
+"""A camera for benchmarks: plays clips in a loop and in real time, and tells later which frame it was; and the live
+path behind it."""
 
 from __future__ import annotations
 
+import argparse
+import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.speed.timing import machine
+from mfm_edge import Factors, MfmRuntime
+from mfm_edge.pipeline import Monitor, anonymize_video
 from mfm_edge.video import open_source
+from mfm_edge.video.live import LiveSource
 
-__all__ = ["ClipCamera", "Taken", "number_in"]
+__all__ = ["CLIPS", "ClipCamera", "Taken", "add_options", "number_in", "protect"]
+
+CLIPS = Path(__file__).resolve().parents[2] / "shared" / "data" / "videos"
 
 _CELL, _BITS = 16, 24  # px a side; frames are counted up to 16 million
 _KEPT = 64
@@ -43,7 +53,7 @@ class ClipCamera:
         self.frame_rate: float | None = rate
         self._rate = rate
         self.taken: OrderedDict[int, Taken] = OrderedDict()
-        self._size, self._seconds = size, seconds
+        self.size, self._seconds = size, seconds
         self._images = self._play(clips)
         self._started: float | None = None
         self._count = 0
@@ -70,7 +80,30 @@ class ClipCamera:
         for clip in cycle(clips):
             with open_source(clip) as source:
                 for frame in source:
-                    yield _fitted(frame.image, self._size)
+                    yield _fitted(frame.image, self.size)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--size", type=int, nargs=2, default=(1280, 720), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--rate", type=float, default=30.0, help="of the camera, frames a second")
+
+
+def protect(runtime: MfmRuntime, camera: ClipCamera, monitor: Monitor) -> dict[str, Any]:
+    """Anonymises what a camera takes, recording it as a user would, until it ends. Gives the counts, ready for JSON."""
+    with tempfile.TemporaryDirectory() as folder, LiveSource(camera) as source:
+        output = Path(folder) / "out.mp4"
+        sidecar = output.with_suffix(".jsonl")
+        done = anonymize_video(runtime, source, Factors("benchmark"), output=output, sidecar=sidecar, monitor=monitor)
+        return {
+            **machine(),
+            "provider": runtime.provider,
+            "model_id": runtime.model_id,
+            "camera": {"size": camera.size, "rate": camera.frame_rate},
+            "frames": done.frames,
+            "faces": done.faces,
+            "incidents": done.incidents,
+            "dropped": source.dropped,
+        }
 
 
 def number_in(image: NDArray[np.uint8]) -> int | None:

@@ -1,38 +1,38 @@
-"""How long a live frame takes from the camera to the glass: python -m benchmarks.live_delay
+"""How long a live frame takes from the camera to the glass.
+
+    python -m benchmarks.live_delay --publish                                      forty seconds, machine idle
+    python -m benchmarks.live_delay --seconds 6 --output /tmp/live_delay.json      whether it works
 
 A camera that plays the demo's clip in real time at 1280x720; the stream is recorded, shown by a viewer and served to a
 browser, which stands at the other end of a real connection and decodes what it gets. Each frame bears a number, so that
 its delay is known: from the moment the camera hands it over to the viewer's call, and to the decoded picture in the
 browser. The camera's own exposure and the screen's refresh are not in it.
 
-Needs an idle machine. Writes benchmarks/results/live_delay.json.
+Writes benchmarks/results/live_delay.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
-import json
-import os
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.clip_camera import ClipCamera, number_in
-from mfm_edge import Factors, MfmRuntime
+from benchmarks import clip_camera, report
+from benchmarks.clip_camera import ClipCamera, number_in, protect
+from mfm_edge import MfmRuntime
 from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.live_view import LiveView
-from mfm_edge.pipeline import Monitor, anonymize_video
-from mfm_edge.video.live import LiveSource
+from mfm_edge.pipeline import Monitor
 
-RESULT = Path(__file__).parent / "results" / "live_delay.json"
+NAME = "live_delay"
 GOAL_MS = 120
 WARM_UP = 2.0  # s that do not count
 
@@ -78,10 +78,9 @@ def pictures(port: int) -> Iterator[NDArray[np.uint8]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--rate", type=float, default=30.0, help="of the camera, frames a second")
-    parser.add_argument("--size", type=int, nargs=2, default=(1280, 720), metavar=("WIDTH", "HEIGHT"))
+    clip_camera.add_options(parser)
     parser.add_argument("--providers", nargs="+")
-    parser.add_argument("--output", type=Path, default=RESULT)
+    report.add_options(parser, NAME)
     options = parser.parse_args()
     runtime = MfmRuntime(providers=options.providers)
     camera = ClipCamera([CLIP], size=tuple(options.size), rate=options.rate, seconds=options.seconds)
@@ -94,33 +93,28 @@ def main() -> None:
                 browser.show(image)
 
     Thread(target=browse, daemon=True).start()
-    with tempfile.TemporaryDirectory() as folder, LiveSource(camera) as source:
-        output = Path(folder) / "out.mp4"
-        done = anonymize_video(
-            runtime,
-            source,
-            Factors("benchmark"),
-            output=output,
-            sidecar=output.with_suffix(".jsonl"),
-            monitor=Monitor(viewers=(viewer, view)),
-        )
-        dropped = source.dropped
+    counts = protect(runtime, camera, Monitor(viewers=(viewer, view)))
     view.close()
     result = {
         "goal_ms": GOAL_MS,
-        "camera": {"size": options.size, "rate": options.rate, "seconds": options.seconds},
-        "cores": os.cpu_count(),
-        "provider": runtime.provider,
-        "model_id": runtime.model_id,
-        "frames": done.frames,
-        "faces": done.faces,
-        "dropped": dropped,
+        "seconds": options.seconds,
+        **counts,
         "viewer": viewer.summary(),
         "browser": browser.summary(),
     }
-    print(json.dumps(result, indent=1))
-    options.output.parent.mkdir(exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    report.write(options, NAME, result, tell)
+
+
+def tell(result: Mapping[str, Any]) -> str:
+    width, height = result["camera"]["size"]
+    viewer, browser = result["viewer"], result["browser"]
+    return (
+        f"A live {width}x{height} frame with one face reaches the viewer {viewer['median_ms']:.0f} ms after the camera "
+        f"gave it (95 %:\n{viewer['p95_ms']:.0f} ms; goal {result['goal_ms']} ms) and the browser after "
+        f"{browser['median_ms']:.0f} ms, at {viewer['frames_per_second']:.1f} of {result['camera']['rate']:g} frames a "
+        f"second, on {result['cores']} cores\n({result['processor']}), network {result['model_id']}. "
+        "Written by `python -m benchmarks.live_delay --publish`."
+    )
 
 
 if __name__ == "__main__":

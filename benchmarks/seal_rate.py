@@ -1,23 +1,27 @@
-"""What sealing costs a frame: python benchmarks/seal_rate.py --json benchmarks/results/seal_rate.json
+"""What sealing costs a frame.
+
+    python -m benchmarks.seal_rate --publish                                           half a minute, machine idle
+    python -m benchmarks.seal_rate --frames 5 --rounds 1 --output /tmp/seal_rate.json  whether it works
 
 Frames of the demo clip at 1280x720 with one face, protected once, then sealed and opened again and again: without loss
-and as JPEG. Milliseconds are medians; the disk is this machine's folder for temporary files. Needs an idle machine.
+and as JPEG. Milliseconds are medians; the disk is this machine's folder for temporary files. Writes
+benchmarks/results/seal_rate.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 
+from benchmarks.report import ROOT, add_options, write
+from benchmarks.speed.timing import machine
 from mfm_edge import Factors, MfmRuntime
 from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.factors import KeyDerivation
@@ -25,16 +29,17 @@ from mfm_edge.record import RecordHeader
 from mfm_edge.seal import SealReader, SealWriter
 from mfm_edge.video import open_source
 
+NAME, DOCUMENT = "seal_rate", ROOT / "docs" / "security.md"
 SIZE = (1280, 720)
 KEY = bytes(32)
 CODINGS = {"without loss": None, "JPEG 90": 90}
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=25, help="different ones (default: %(default)s, a second)")
     parser.add_argument("--rounds", type=int, default=10, help="over all of them (default: %(default)s)")
-    parser.add_argument("--json", type=Path, help="also write the results here")
+    add_options(parser, NAME, DOCUMENT)
     options = parser.parse_args()
     with open_source(CLIP) as source:
         frames = [cv2.resize(frame.image, SIZE) for _, frame in zip(range(options.frames), source, strict=False)]
@@ -67,13 +72,20 @@ def main() -> int:
             "open_and_put_back_ms": round(1000 * statistics.median(opening), 2),
             "kilobytes_a_frame": round(size / len(sealing) / 1000, 1),
         })  # fmt: skip
-    result = {"size": list(SIZE), "frames": len(sealing), "cores": os.cpu_count(), "machine": platform.machine(),
-              "rows": rows}  # fmt: skip
-    print(json.dumps(result, indent=1))
-    if options.json is not None:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 0
+    write(options, NAME, {**machine(), "size": SIZE, "frames": len(sealing), "rows": rows}, tell)
+
+
+def tell(result: Mapping[str, Any]) -> str:
+    width, height = result["size"]
+    rows = "; ".join(
+        f"{row['coding']}: {row['seal_ms']:.1f} ms and {row['kilobytes_a_frame']:.0f} kB, put back in "
+        f"{row['open_and_put_back_ms']:.1f} ms" for row in result["rows"]
+    )  # fmt: skip
+    return (
+        f"What sealing costs a {width}x{height} frame with one face ({result['cores']} cores, "
+        f"{result['processor']}):\n{rows}. Written by `python -m benchmarks.seal_rate --publish`."
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,6 +1,7 @@
 """Real clips through the live path for a long time: is memory flat, and every face protected in every frame?
 
-    python -m benchmarks.soak --minutes 60 --judge ../shared/models/sface_2021dec.fp16.pt
+    python -m benchmarks.soak --judge ../shared/models/sface_2021dec.fp16.pt --publish    an hour, machine idle
+    python -m benchmarks.soak --minutes 0.2 --output /tmp/soak.json                       whether it works
 
 A camera plays the clips in a loop; the stream is recorded, and every frame that leaves is compared with the one the
 camera took. MTCNN, which has no part in protecting, looks for faces in the original. Of each that it finds
@@ -16,26 +17,24 @@ Writes benchmarks/results/soak.json.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import resource
-import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.clip_camera import ClipCamera, number_in
+from benchmarks import clip_camera, report
+from benchmarks.clip_camera import ClipCamera, number_in, protect
 from benchmarks.judge import SAME_PERSON, Embed, open_judge
-from mfm_edge import Face, Factors, MfmRuntime
+from mfm_edge import Face, MfmRuntime
 from mfm_edge.detect import MtcnnDetector
-from mfm_edge.pipeline import Monitor, Summary, anonymize_video
-from mfm_edge.video.live import LiveSource
+from mfm_edge.pipeline import Monitor, Summary
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULT = ROOT / "benchmarks" / "results" / "soak.json"
+NAME = "soak"
 UNCHANGED = 2.0
 FLAT = 0.05
 
@@ -115,13 +114,12 @@ class Memory:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--clips", type=Path, default=ROOT.parent / "shared" / "data" / "videos")
-    parser.add_argument("--size", type=int, nargs=2, default=(1280, 720), metavar=("WIDTH", "HEIGHT"))
-    parser.add_argument("--rate", type=float, default=30.0, help="of the camera, frames a second")
+    parser.add_argument("--clips", type=Path, default=clip_camera.CLIPS)
+    clip_camera.add_options(parser)
     parser.add_argument("--min-face", type=int, default=60, help="smallest that MTCNN looks for, px (default: 60)")
     parser.add_argument("--judge", type=Path, help="SFace as TorchScript")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for pictures of what was found")
-    parser.add_argument("--output", type=Path, default=RESULT)
+    report.add_options(parser, NAME)
     options = parser.parse_args()
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
@@ -130,34 +128,29 @@ def main() -> None:
     camera = ClipCamera(clips, size=tuple(options.size), rate=options.rate, seconds=60 * options.minutes)
     judge = None if options.judge is None else open_judge(options.judge)
     inspector = Inspector(camera, min_face=options.min_face, judge=judge, keep=options.keep)
-    with tempfile.TemporaryDirectory() as folder, LiveSource(camera) as source:
-        output = Path(folder) / "out.mp4"
-        done = anonymize_video(
-            runtime,
-            source,
-            Factors("soak"),
-            output=output,
-            sidecar=output.with_suffix(".jsonl"),
-            monitor=Monitor(progress=memory.sample, viewers=(inspector,)),
-        )
-        dropped = source.dropped
+    monitor = Monitor(progress=memory.sample, viewers=(inspector,))
     result = {
         "minutes": options.minutes,
         "clips": len(clips),
-        "camera": {"size": options.size, "rate": options.rate},
-        "cores": os.cpu_count(),
-        "provider": runtime.provider,
-        "model_id": runtime.model_id,
+        **protect(runtime, camera, monitor),
         "judge": None if options.judge is None else options.judge.name,
         "min_face": options.min_face,
-        "dropped": dropped,
-        "incidents": done.incidents,
         "checked": inspector.counts,
         "memory": memory.summary(),
     }
-    print(json.dumps(result, indent=1))
-    options.output.parent.mkdir(exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+    report.write(options, NAME, result, tell)
+
+
+def tell(result: Mapping[str, Any]) -> str:
+    checked, memory = result["checked"], result["memory"]
+    recognised = f", and a recogniser matched {checked['recognised']} to who was there" if result["judge"] else ""
+    return (
+        f"{result['minutes']:g} minutes of {result['clips']} real clips through the live path, network "
+        f"{result['model_id']}: of {checked['faces']} faces that MTCNN found in\n{checked['frames']} frames, "
+        f"{checked['unprotected']} were left as they were{recognised};\n{result['incidents']} incidents; memory "
+        f"{memory['least_mb']:.0f} to {memory['most_mb']:.0f} MB, {memory['growth']:+.1%} from begin to end (goal "
+        "within 5 %). Written by `python -m benchmarks.soak --publish`."
+    )
 
 
 if __name__ == "__main__":

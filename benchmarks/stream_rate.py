@@ -1,46 +1,41 @@
-"""Frames a second of whole videos, file to file, beside a plain blur loop and deface: python benchmarks/stream_rate.py
+"""Frames a second of whole videos, file to file, beside a plain blur loop and deface.
 
-    python benchmarks/stream_rate.py --deface OTHER_VENV/bin/deface --publish
+    python -m benchmarks.stream_rate --deface OTHER_VENV/bin/deface --rounds 3 --publish    eight minutes, machine idle
+    python -m benchmarks.stream_rate --rounds 1 --output /tmp/rate.json                     whether it works
 
 Every measurement is a process of its own, and the contestants take turns; OpenVINO joins in where it is installed. The
 videos are made from the clip of the demo: its first second, one face, back and forth, enlarged; four of them side by
-side for four faces. Needs an idle machine. Writes benchmarks/results/stream_rate.json; --publish also the table in the
-README.
+side for four faces. Writes benchmarks/results/stream_rate.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.report import add_options, write
+from benchmarks.speed.timing import machine
 from mfm_edge import Factors, MfmRuntime
 from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.detect import YuNetDetector
+from mfm_edge.engine.folder import read_model
 from mfm_edge.pipeline import anonymize_video
 from mfm_edge.video import FileSink, open_source
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULT = ROOT / "benchmarks" / "results" / "stream_rate.json"
-BEGIN, END = (
-    "<!-- stream rate: begin (generated from benchmarks/results/stream_rate.json) -->",
-    "<!-- stream rate: end -->",
-)
+NAME = "stream_rate"
 FRAMES, RATE = 90, 30
 SCENES = {  # size, tiles a side, goal in frames a second
     "1280x720, one face": ((1280, 720), 1, 30),
@@ -105,15 +100,14 @@ def measure(contestant: str, video: Path, folder: Path, deface: Path | None) -> 
         started = time.perf_counter()
         subprocess.run([str(deface), str(video), "-o", str(output), *small], check=True, capture_output=True)
         return FRAMES / (time.perf_counter() - started), float("nan")
-    command = [sys.executable, "-P", __file__, "--one", contestant, str(video), str(output)]
+    command = [sys.executable, "-m", "benchmarks.stream_rate", "--one", contestant, str(video), str(output)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     rate, memory = done.stdout.split()
     return float(rate), float(memory)
 
 
-def table(result: dict[str, object]) -> str:
+def tell(result: Mapping[str, Any]) -> str:
     scenes = result["scenes"]
-    assert isinstance(scenes, dict)
     names = list(next(iter(scenes.values())))
     lines = ["| video | " + " | ".join(names) + " | goal |", "|---|" + "---|" * (len(names) + 1)]
     for scene, rows in scenes.items():
@@ -121,20 +115,20 @@ def table(result: dict[str, object]) -> str:
         cells = [f"{own:.1f} ({rows['mfm_edge']['least']:.1f} to {rows['mfm_edge']['most']:.1f})"]
         cells += [f"{rows[name]['median']:.1f} (x{own / rows[name]['median']:.2f})" for name in names[1:]]
         lines.append(f"| {scene} | " + " | ".join(cells) + f" | {SCENES[scene][2]} |")
-    machine = f"{result['cores']} cores ({result['machine']})"
+    machine = f"{result['cores']} cores ({result['processor']}), network {result['model_id']}"
     head = [
         f"Frames a second from file to file, median of {result['rounds']} rounds on {machine};",
         "in brackets the range, and how many times as fast mfm_edge is. Its peak memory: "
         f"{result['peak_memory_mb']:.0f} MB.",
     ]
-    return "\n".join([*head, "", *lines, "", "Written by `python benchmarks/stream_rate.py --publish`."])
+    return "\n".join([*head, "", *lines, "", "Written by `python -m benchmarks.stream_rate --publish`."])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--deface", type=Path, help="deface's command, to measure it, too")
-    parser.add_argument("--publish", action="store_true", help="also write the README's table")
+    add_options(parser, NAME)
     parser.add_argument("--one", nargs=3, metavar=("CONTESTANT", "VIDEO", "OUTPUT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -168,33 +162,15 @@ def main() -> None:
                 for contestant, found in rates.items()
             }
             print(scene, {contestant: round(row["median"], 1) for contestant, row in scenes[scene].items()}, flush=True)
-    packages = ["mfm-edge", "numpy", "opencv-python-headless", "onnxruntime", "av"]
-    packages += ["openvino"] if find_spec("openvino") else []
-    result: dict[str, object] = {
+    result = {
         "rounds": options.rounds,
         "frames": FRAMES,
-        "cores": os.cpu_count(),
-        "machine": _processor(),
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in packages},
-        "model_id": MfmRuntime().model_id,
+        **machine(),
+        "model_id": read_model().model_id,
         "peak_memory_mb": memory,
         "scenes": scenes,
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    text = table(result)
-    print(text)
-    if options.publish:
-        readme = ROOT / "README.md"
-        before, rest = readme.read_text().split(BEGIN)
-        readme.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1])
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    write(options, NAME, result, tell)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 import types
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from mfm_edge.detect import yunet as yunet_module
 from mfm_edge.detect.boxes import overlaps, suppress
 from mfm_edge.detect.yunet import SHIPPED_YUNET
 from mfm_edge.errors import ArgumentError, FrameError, ModelError
+from mfm_edge.video import open_source
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 VAL = DATA / "celeba" / "val-00000-of-00001.parquet"
@@ -101,6 +103,38 @@ def test_finds_a_face_that_fills_the_frame(detector: YuNetDetector, crop: tuple[
 def test_finds_a_face_across_the_border(detector: YuNetDetector) -> None:
     image = photo("face-detection__obama.jpg")
     assert len(detector.detect(np.ascontiguousarray(image[:, 215:]))) == 1  # a quarter of the face is cut off
+
+
+@pytest.mark.parametrize("side", range(4))
+def test_finds_half_a_face_at_every_edge(detector: YuNetDetector, side: int) -> None:
+    image = photo("face__two_people.jpg")
+    for face in detector.detect(image):
+        x0, y0, x1, y1 = face.box
+        x, y = int((x0 + x1) / 2), int((y0 + y1) / 2)
+        part = (np.s_[:, x:], np.s_[:, :x], np.s_[y:], np.s_[:y])[side]
+        half = np.ascontiguousarray(image[part])
+        size = np.tile(half.shape[1::-1], 2)
+        left = np.clip(face.box - [[x, 0] * 2, [0] * 4, [0, y] * 2, [0] * 4][side], 0, size).astype(np.float32)
+        found = np.stack([np.clip(other.box, 0, size) for other in detector.detect(half)])
+        assert overlaps(found, left).max() > 0.4
+
+
+def test_finds_the_large_profile_that_leaves_the_frame(detector: YuNetDetector) -> None:
+    clip = DATA / "videos" / "face__short_hamilton_clip.mp4"
+    if not clip.exists():
+        pytest.skip("needs ../shared/data/videos")
+    with open_source(clip) as source:
+        frames = [frame.image for frame in islice(source, 68, 80, 4)]
+    for frame in frames:
+        assert any(face.box[2] > 550 and face.box[3] - face.box[1] > 120 for face in detector.detect(frame))
+
+
+def test_a_face_near_an_edge_is_one_face(detector: YuNetDetector) -> None:
+    """Its mirror image is none, and both looks find the same one."""
+    image = photo("face-detection__obama.jpg")
+    x0, y0, x1, y1 = (int(value) for value in detector.detect(image)[0].box)
+    for part in (np.s_[:, x0 - 1 :], np.s_[:, : x1 + 2], np.s_[y0 - 1 :], np.s_[: y1 + 2]):
+        assert len(detector.detect(np.ascontiguousarray(image[part]))) == 1
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (65, 1001), (2160, 64), (333, 77)])

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.detect.boxes import suppress
+from mfm_edge.detect.boxes import overlaps, suppress
 from mfm_edge.detect.session import check_threshold, open_shipped
 from mfm_edge.errors import ArgumentError
 from mfm_edge.types import Face, check_frame
@@ -22,6 +22,12 @@ _STRIDES = (8, 16, 32)
 _OUTPUTS = tuple(f"{head}_{stride}" for head in ("cls", "obj", "bbox", "kps") for stride in _STRIDES)
 _LARGEST = 0.6
 """A face taller than this part of the working image is beyond what the network was trained on: look at it smaller."""
+_SMALLER, _MIRRORED = 0.4, 1 / 16
+"""How much smaller the second look's view is, and the part of its longer side that is mirrored beyond each edge:
+640x360 become 256x144 with 16 px around, which are 288x176."""
+_IN_DOUBT, _NEAR = 0.75, 0.25
+"""What part of the asked confidence is enough in the second look for faces taller than this part of the view. Smaller
+ones count only at an edge: elsewhere what the first look does not find was clothes and hands as often as faces."""
 
 
 class YuNetDetector:
@@ -31,8 +37,11 @@ class YuNetDetector:
     this many px, 64 or more; more finds smaller faces and costs in proportion to the square. overlap: two boxes whose
     intersection exceeds this part of their union are one face. threads: of ONNX Runtime; its own choice when None.
 
-    Frames without a face, and close-ups in which one fills the view, are looked at a second time, smaller and with a
-    border around them: the network does not know faces that fill the image or touch its edges.
+    Every frame is looked at a second time, smaller and mirrored at its edges: the network sees large profiles only when
+    they are small, and half a face at the frame's edge only when its mirror image makes a whole one of it. What is
+    large there counts from three quarters of `score` on, what is small only at an edge; what this finds and costs:
+    `python -m benchmarks.missed_faces`. Frames without a face, and close-ups in which one fills the view, are looked at
+    once more, smaller and with a black border around them: the network does not know faces that fill the image.
 
     Raises ArgumentError for a bad option, ModelError when the shipped file is missing or corrupt.
     """
@@ -51,35 +60,61 @@ class YuNetDetector:
         """The faces of a (H, W, 3) uint8 BGR frame, the most certain first. Raises FrameError for another frame."""
         frame = check_frame(frame)
         height, width = frame.shape[:2]
-        scale = min(1.0, self._max_side / max(height, width))
-        found = self._look(frame, scale, border=0)
+        view = _resized(frame, min(1.0, self._max_side / max(height, width)))
+        found = self._look(view, self._score)
+        for face in self._look_at_edges(view):  # where both looks found it, the first one knows better where it is
+            if (overlaps(found[:, :4], face[:4]) <= self._overlap).all():
+                found = np.concatenate([found, face[None]])
+        found = _scaled(found, view, frame)
         tallest = float((found[:, 3] - found[:, 1]).max(initial=0.0))
         if len(found) == 0 or tallest > _LARGEST * height:
-            # A third of the frame as border on every side, the whole at most 320 px: costs a quarter of the first look.
-            around = max(height, width) // 3
-            small = min(1.0, 320 / (max(height, width) + 2 * around))
-            found = np.concatenate([found, self._look(frame, small, border=around)])
+            found = np.concatenate([found, self._look_from_afar(frame)])
         keep = suppress(found[:, :4], found[:, 14], self._overlap)
         return tuple(
             Face(box=row[:4], landmarks=row[4:14].reshape(5, 2), score=min(float(row[14]), 1.0)) for row in found[keep]
         )
 
-    def _look(self, frame: NDArray[np.uint8], scale: float, *, border: int) -> NDArray[np.float32]:
-        """(N, 15) float32, frame px: box, five landmarks, score. border: black px around the frame, before scaling."""
-        height, width = frame.shape[:2]
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image = frame if size == (width, height) else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-        margin = round(border * scale)
-        rows, columns = (-(-(side + 2 * margin) // 32) * 32 for side in (size[1], size[0]))
+    def _look_at_edges(self, view: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See _look, smaller and with mirrored edges."""
+        small = _resized(view, _SMALLER)
+        margin = min(round(_MIRRORED * max(small.shape[:2])), min(small.shape[:2]))
+        mirrored = cv2.copyMakeBorder(small, margin, margin, margin, margin, cv2.BORDER_REFLECT)
+        found = self._look(np.asarray(mirrored, np.uint8), _IN_DOUBT * self._score)
+        found[:, :14] -= margin
+        found = _scaled(found, small, view)
+        low, high, size = found[:, :2], found[:, 2:4], found[:, 2:4] - found[:, :2]
+        end = (view.shape[1], view.shape[0])
+        inside = ((low > -0.75 * size) & (high < end + 0.75 * size)).all(axis=1)  # what is not is a mirror image alone
+        near = size[:, 1] > _NEAR * view.shape[0]
+        at_edge = (found[:, 14] >= self._score) & ((low < 0.1 * size) | (high > end - 0.1 * size)).any(axis=1)
+        found = found[inside & (near | at_edge)]
+        best: NDArray[np.float32] = found[suppress(found[:, :4], found[:, 14], self._overlap)]
+        return best
+
+    def _look_from_afar(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """See _look, with a third of the frame as black border on every side, the whole at most 320 px: costs a quarter
+        of the first look."""
+        around = max(frame.shape[:2]) // 3
+        small = _resized(frame, min(1.0, 320 / (max(frame.shape[:2]) + 2 * around)))
+        margin = round(around * small.shape[1] / frame.shape[1])
+        bordered = cv2.copyMakeBorder(small, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+        found = self._look(np.asarray(bordered, np.uint8), self._score)
+        found[:, :14] -= margin
+        return _scaled(found, small, frame)
+
+    def _look(self, image: NDArray[np.uint8], least: float) -> NDArray[np.float32]:
+        """(N, 15) float32: box and five landmarks in px of an image (H, W, 3), and the score, `least` or more."""
+        height, width = image.shape[:2]
+        rows, columns = (-(-side // 32) * 32 for side in (height, width))
         padded = np.zeros((1, 3, rows, columns), np.float32)
-        padded[0, :, margin : margin + size[1], margin : margin + size[0]] = image.transpose(2, 0, 1)
+        padded[0, :, :height, :width] = image.transpose(2, 0, 1)
         outputs = dict(zip(_OUTPUTS, self._session.run(_OUTPUTS, {"input": padded}), strict=True))
 
         found = []
         for stride in _STRIDES:
             cls, obj = outputs[f"cls_{stride}"][0, :, 0], outputs[f"obj_{stride}"][0, :, 0]
             scores = np.sqrt(np.clip(cls, 0, 1) * np.clip(obj, 0, 1))
-            hits = np.flatnonzero(scores >= self._score)
+            hits = np.flatnonzero(scores >= least)
             cells = _cells(rows // stride, columns // stride)[hits]
             shift, size_log = np.split(outputs[f"bbox_{stride}"][0, hits], 2, axis=1)
             centre, half = (cells + shift) * stride, np.exp(size_log) * (stride / 2)
@@ -88,10 +123,7 @@ class YuNetDetector:
                 np.concatenate([centre - half, centre + half, points.reshape(-1, 10), scores[hits, None]], axis=1)
             )
         result: NDArray[np.float32] = np.concatenate(found)
-        # Pixel centres are whole numbers in the frame; the network's cells count from the image's corner.
-        ratio = np.array([width / size[0], height / size[1]], np.float32)
-        coordinates = result[:, :14].reshape(-1, 7, 2)
-        result[:, :14] = ((coordinates - margin + _HALF) * ratio - _HALF).reshape(-1, 14)
+        result[:, :14] -= _HALF  # pixel centres are whole numbers; the network's cells count from the image's corner
         return result
 
 
@@ -103,3 +135,16 @@ def _cells(rows: int, columns: int) -> NDArray[np.float32]:
     """(rows * columns, 2) float32: x y of every cell, row by row."""
     y, x = np.divmod(np.arange(rows * columns), columns)
     return np.stack([x, y], axis=1).astype(np.float32)
+
+
+def _resized(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return image if size == (width, height) else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+
+
+def _scaled(found: NDArray[np.float32], one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What was found, from px of one size of a picture to px of another."""
+    ratio = np.array([other.shape[1] / one.shape[1], other.shape[0] / one.shape[0]], np.float32)
+    points = (found[:, :14].reshape(-1, 7, 2) + _HALF) * ratio - _HALF
+    return np.concatenate([points.reshape(-1, 14), found[:, 14:]], axis=1)

@@ -1,0 +1,74 @@
+"""Figures in the documents are those of the result files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import (
+    detection,
+    fuzz,
+    live_delay,
+    missed_faces,
+    report,
+    seal_rate,
+    smoothness,
+    soak,
+    stream_rate,
+)
+
+MODULES = (detection, live_delay, missed_faces, smoothness, soak, stream_rate)
+IN_SECURITY = (fuzz, seal_rate)
+
+
+def part(name: str, document: Path) -> str:
+    begin, end = report.marks(name)
+    return document.read_text().split(begin)[1].split(end)[0].strip()
+
+
+@pytest.mark.parametrize("module", (*MODULES, *IN_SECURITY), ids=lambda module: module.NAME)
+def test_documents_say_what_was_measured(module: Any) -> None:
+    said = part(module.NAME, module.DOCUMENT if module in IN_SECURITY else report.README)
+    result = report.RESULTS / f"{module.NAME}.json"
+    if result.exists():
+        assert said == module.tell(json.loads(result.read_text())).strip()
+    else:
+        assert "not measured yet" in said and f"python -m benchmarks.{module.NAME} --publish" in said
+
+
+CAMERA = {"cores": 2, "processor": "P", "model_id": "M", "camera": {"size": [1280, 720], "rate": 30.0}, "incidents": 0}
+VIEWER = {"median_ms": 80.2, "p95_ms": 99.7, "most_ms": 120.0, "frames_per_second": 14.25}
+
+
+def test_live_figures_read_well() -> None:
+    said = live_delay.tell({"goal_ms": 120, **CAMERA, "viewer": VIEWER, "browser": {**VIEWER, "median_ms": 91}})
+    assert "viewer 80 ms" in said and "browser after 91 ms" in said and "14.2 of 30 frames" in said
+    checked = {"frames": 9, "covered_whole": 0, "too_late": 0, "faces": 12, "unprotected": 1, "recognised": 2}
+    memory = {"least_mb": 300.4, "most_mb": 310.0, "growth": -0.012, "flat": True}
+    result = {"minutes": 60.0, "clips": 9, **CAMERA, "checked": checked, "memory": memory}
+    said = soak.tell({**result, "judge": "sface"})
+    assert "of 12 faces" in said and "1 were left as they were, and a recogniser matched 2" in said and "-1.2%" in said
+    assert "recogniser" not in soak.tell({**result, "judge": None})
+
+
+def test_result_goes_to_the_file_and_into_the_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begin, end = report.marks("soak")
+    document = tmp_path / "README.md"
+    document.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    parser = argparse.ArgumentParser()
+    report.add_options(parser, "soak", document)
+
+    def tell(result: Mapping[str, Any]) -> str:
+        return f"{result['size']}"
+
+    output = tmp_path / "results" / "soak.json"
+    report.write(parser.parse_args(["--output", str(output)]), "soak", {"size": (1, 2)}, tell)
+    assert json.loads(output.read_text()) == {"size": [1, 2]} and "old" in document.read_text()
+    report.write(parser.parse_args(["--output", str(output), "--publish"]), "soak", {"size": (1, 2)}, tell)
+    assert document.read_text() == f"before\n{begin}\n[1, 2]\n{end}\nafter\n"
+    assert capsys.readouterr().out == "[1, 2]\n[1, 2]\n"
