@@ -10,20 +10,23 @@ in the README; with --model, which times another model than the shipped one, nei
 from __future__ import annotations
 
 import argparse
-import json
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.kernels import time_paste, time_pixels, time_repeat_add
-from benchmarks.speed.network import count_flops, time_network, time_peak
-from benchmarks.speed.stages import time_stages
-from benchmarks.speed.timing import Timing, machine
-from mfm_edge.engine.folder import read_model
+ROOT = str(Path(__file__).resolve().parents[2])
+# With -m this folder comes first, and its sources would hide the installed package with its native extension.
+sys.path[:] = [*(path for path in sys.path if path not in ("", ROOT)), ROOT]
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULT = ROOT / "benchmarks" / "results" / "speed.json"
-BEGIN, END = "<!-- speed: begin (generated from benchmarks/results/speed.json) -->", "<!-- speed: end -->"
+from benchmarks.report import add_options, write  # noqa: E402
+from benchmarks.speed.kernels import time_paste, time_pixels, time_repeat_add  # noqa: E402
+from benchmarks.speed.network import count_flops, time_network, time_peak  # noqa: E402
+from benchmarks.speed.stages import time_stages  # noqa: E402
+from benchmarks.speed.timing import Timing, machine  # noqa: E402
+from mfm_edge.engine.folder import read_model  # noqa: E402
+
 BATCHES, THREADS = (1, 4), (1, 2)
 MOST_GFLOP, MOST_MS = 2.5, 12
 """Of one face, the time in ONNX Runtime f32 on two threads."""
@@ -55,7 +58,7 @@ def _plain(timings: dict[str, Timing]) -> dict[str, Any]:
     return {name: asdict(timing) for name, timing in timings.items()}
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: Mapping[str, Any]) -> str:
     """The README's part: ratios of one run, since times are the machine's."""
     lines = ["| measured | value | goal |", "|---|---|---|"]
     paste, added = result["paste"], result["repeat_add"][0]["ms"]
@@ -95,22 +98,18 @@ def main() -> None:
         prog="python -m benchmarks.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=30, help="readings of each contestant (default: %(default)s)")
-    parser.add_argument("--publish", action="store_true", help="also write the README's table")
     parser.add_argument("--model", type=Path, help="time the network of this folder instead, and print only")
+    add_options(parser, "speed")
     options = parser.parse_args()
     if options.publish and options.model is not None:
         parser.error("--publish: takes the shipped model, not --model")
     result = measure(options.rounds, options.model)
     if options.model is None:
-        RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    text = table(result)
-    print(text)
+        write(options, "speed", result, table)
+    else:
+        print(table(result))
     for line in result["left_out"]:
         print(f"left out: {line}")
-    if options.publish:
-        readme = ROOT / "README.md"
-        before, rest = readme.read_text().split(BEGIN)
-        readme.write_text(before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1])
 
 
 if __name__ == "__main__":
