@@ -52,7 +52,7 @@ def load_run(run: Path) -> Run:
     phase1 = torch.load(run / "phase1.pt", weights_only=True)
     network = Modifier(StyleSpace.load(phase1))
     content = (run / "checkpoint.pt").read_bytes()  # once: training may replace the file at any time
-    checkpoint = torch.load(io.BytesIO(content), weights_only=False)
+    checkpoint = torch.load(io.BytesIO(content), weights_only=False, map_location="cpu")
     network.load_state_dict(checkpoint["average"])
     return Run(network.eval(), int(checkpoint["steps"]), hashlib.sha256(content).hexdigest())
 

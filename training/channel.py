@@ -22,13 +22,13 @@ def quantise(y: Tensor) -> Tensor:
 def coded(y: Tensor) -> Tensor:
     """As JPEG leaves it, at a quality drawn for each picture; gradients pass straight through. Video codecs do much the
     same: they round the coefficients of blocks, and keep colour at half the resolution."""
-    pixels = ((y.detach().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    pixels = ((y.detach().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     found = np.empty_like(pixels)
     for out, picture in zip(found, pixels, strict=True):
         quality = int(torch.randint(*QUALITIES, ()))
         file = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         out[...] = cv2.imdecode(file, cv2.IMREAD_COLOR)[..., ::-1]
-    left = torch.from_numpy(found).permute(0, 3, 1, 2).float() / 127.5 - 1
+    left = torch.from_numpy(found).to(y.device).permute(0, 3, 1, 2).float() / 127.5 - 1
     return y + (left - y).detach()
 
 
@@ -42,6 +42,7 @@ def _resample(y: Tensor) -> Tensor:
     there = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
     turned = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)
     back = torch.cat([turned, -turned @ shift[:, :, None]], 2)
+    there, back = there.to(y.device), back.to(y.device)
     frame = F.grid_sample(
         y, F.affine_grid(there, [n, 3, size, size], align_corners=False), align_corners=False, padding_mode="border"
     )

@@ -26,6 +26,10 @@ class Weights:
     clipped: float = 300.0  # y within the range of uint8: what is clipped cannot be restored
     landmarks: float = 10.0  # of y where x has them
     unexpected: float = 6.0  # what of x its content and coordinates do not let expect: the key has to hide it
+    # What training/information.py bounds, in nats; 0 spares its networks altogether. Measured, not shipped.
+    information_anonymised: float = 0.0  # eq. 8 and 12: what y tells of the person of x, as little as possible
+    information_wrong: float = 0.0  # eq. 16 and 18 with a wrong key: what a wrongly restored face tells
+    information_restored: float = 0.0  # eq. 16 and 17 with the right key: what a restored face tells, much of it
 
 
 # The paper's own weights (below its equation 7), for comparison: nothing that measurement added.
@@ -46,6 +50,7 @@ class Config:
     seed: int = 0
     learning_rate: float = 5e-4
     discriminator_learning_rate: float = 8e-4
+    information_rate: float = 1e-3  # of the networks that bound information, where any of their weights is not 0
     ema: float = 0.995
     push_start: int = 100
     push_ramp: int = 300

@@ -39,6 +39,9 @@ class Keys:
     def __getitem__(self, index: Tensor | slice) -> Keys:
         return Keys(*(getattr(self, name)[index] for name in self.__slots__))
 
+    def to(self, device: torch.device) -> Keys:
+        return Keys(*(getattr(self, name).to(device) for name in self.__slots__))
+
     def style_inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the style encoder takes beside the faces and their landmarks."""
         return self.rotation, self.person, self.signature_from, self.signature_to

@@ -29,10 +29,12 @@ __all__ = [
 _MASK = torch.from_numpy(face_mask(128))[None, None]
 
 
-def _ellipse(height: int, width: int, centre: tuple[float, float], radii: tuple[float, float]) -> Tensor:
+def _ellipse(
+    height: int, width: int, centre: tuple[float, float], radii: tuple[float, float], device: torch.device
+) -> Tensor:
     """(height, width): 1 inside an ellipse given in shares of the sides (x, y), falling smoothly to 0 outside it."""
-    y = ((torch.arange(height) + 0.5) / height - centre[1]) / radii[1]
-    x = ((torch.arange(width) + 0.5) / width - centre[0]) / radii[0]
+    y = ((torch.arange(height, device=device) + 0.5) / height - centre[1]) / radii[1]
+    x = ((torch.arange(width, device=device) + 0.5) / width - centre[0]) / radii[0]
     return torch.exp(-((x[None] ** 2 + y[:, None] ** 2) ** 2))
 
 
@@ -85,7 +87,8 @@ def push_features(a: list[Tensor], b: list[Tensor]) -> Tensor:
     for f, g in zip(a[1:], b[1:], strict=True):
         alike = F.cosine_similarity(g, g.roll(1, 0)).mean(0)
         excess = F.relu(F.cosine_similarity(f, g) - alike) / (1 - alike)
-        weight = _ellipse(f.shape[2], f.shape[3], centre=(0.5, 0.51), radii=(0.43, 0.5))  # the face in the chip
+        # The face in the chip.
+        weight = _ellipse(f.shape[2], f.shape[3], centre=(0.5, 0.51), radii=(0.43, 0.5), device=f.device)
         terms.append((excess * weight).mean() / weight.mean())
     return torch.stack(terms).mean()
 
@@ -93,7 +96,7 @@ def push_features(a: list[Tensor], b: list[Tensor]) -> Tensor:
 def swap(features: list[Tensor], target_features: list[Tensor], face: Tensor, target: Tensor) -> Tensor:
     """Pull towards a real other face: recogniser feature maps, and half-resolution pixels inside the face."""
     deep = sum(F.l1_loss(f, t) / t.abs().mean() for f, t in zip(features[1:], target_features[1:], strict=True))
-    pixels = F.avg_pool2d((face - target).mean(1, keepdim=True), 2).abs() * F.avg_pool2d(_MASK, 2)
+    pixels = F.avg_pool2d((face - target).mean(1, keepdim=True), 2).abs() * F.avg_pool2d(_MASK.to(face.device), 2)
     return deep + 4 * pixels.mean()
 
 

@@ -16,9 +16,11 @@ from training.channel import channel, quantise
 from training.config import Config
 from training.data import FaceSet, mirrored, to_tensor
 from training.discriminators import FeatureDiscriminator, PatchDiscriminator
+from training.information import Information
 from training.keys import random_attributes, random_keys
 from training.networks import Modifier
 from training.phase1 import Phase1
+from training.processes import Processes
 from training.recogniser import Recogniser, View, distance, random_view
 from training.targets import TargetFinder, moved
 
@@ -28,15 +30,26 @@ __all__ = ["Trainer"]
 class Trainer:
     """Networks, optimisers and the step counter; `step` does one update of each network."""
 
-    def __init__(self, faces: FaceSet, phase1: Phase1, recogniser: Recogniser, config: Config) -> None:
+    def __init__(
+        self,
+        faces: FaceSet,
+        phase1: Phase1,
+        recogniser: Recogniser,
+        config: Config,
+        processes: Processes | None = None,
+    ) -> None:
         self.config, self.faces, self.phase1, self.recogniser = config, faces, phase1, recogniser
+        self.processes = processes or Processes()
+        self.device = device = self.processes.device
+        for fixed in (phase1.classifier, phase1.landmark_reader, recogniser):
+            fixed.to(device)
         self.targets = TargetFinder(faces)
         layout = torch.channels_last
-        self.modifier = Modifier(phase1.space).to(memory_format=layout)
-        self.average = Modifier(phase1.space).to(memory_format=layout).eval().requires_grad_(False)
+        self.modifier = Modifier(phase1.space).to(device, memory_format=layout)
+        self.average = Modifier(phase1.space).to(device, memory_format=layout).eval().requires_grad_(False)
         self.average.load_state_dict(self.modifier.state_dict())
-        self.patches = PatchDiscriminator().to(memory_format=layout)
-        self.heads = FeatureDiscriminator().to(memory_format=layout)
+        self.patches = PatchDiscriminator().to(device, memory_format=layout)
+        self.heads = FeatureDiscriminator().to(device, memory_format=layout)
         self.optimiser = torch.optim.AdamW(
             self.modifier.parameters(), config.learning_rate, betas=(0.5, 0.99), weight_decay=1e-4
         )
@@ -45,6 +58,11 @@ class Trainer:
             config.discriminator_learning_rate,
             betas=(0.0, 0.99),
         )
+        w = config.weights
+        self.information: Information | None = None
+        if w.information_anonymised or w.information_wrong or w.information_restored:
+            self.information = Information().to(device)
+            self.information_optimiser = torch.optim.Adam(self.information.parameters(), config.information_rate)
         self.steps = 0
         self.rng = np.random.default_rng(config.seed)
 
@@ -55,7 +73,8 @@ class Trainer:
 
     def load_state(self, state: dict[str, object]) -> None:
         for name in self._modules():
-            getattr(self, name).load_state_dict(state[name])
+            if name in state or not name.startswith("information"):  # bounds may come in later
+                getattr(self, name).load_state_dict(state[name])
         self.steps = int(state["steps"])  # type: ignore[call-overload]
         self.rng.bit_generator.state = state["rng"]
         torch.set_rng_state(state["torch_rng"])  # type: ignore[arg-type]
@@ -77,9 +96,17 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = rate * factor
 
-    @staticmethod
-    def _modules() -> tuple[str, ...]:
-        return "modifier", "average", "patches", "heads", "optimiser", "discriminator_optimiser"
+    def begin_together(self) -> None:
+        """Before the first step of several processes: the first one's weights everywhere, and faces, keys and noise of
+        their own for all others."""
+        self.processes.as_first(part for name in self._modules() if isinstance(part := getattr(self, name), nn.Module))
+        if not self.processes.first:
+            self.rng = np.random.default_rng((self.config.seed, self.processes.rank, self.steps))
+            torch.manual_seed(int(self.rng.integers(2**63)))
+
+    def _modules(self) -> tuple[str, ...]:
+        bounds = ("information", "information_optimiser") if self.information is not None else ()
+        return "modifier", "average", "patches", "heads", "optimiser", "discriminator_optimiser", *bounds
 
     def _batch(self) -> tuple[np.ndarray, NDArray[np.uint8], NDArray[np.float32]]:
         """Indices of faces, their crops and landmarks, half of them mirrored."""
@@ -92,22 +119,22 @@ class Trainer:
     def _real_others(self, index: NDArray[np.intp], places: NDArray[np.float32]) -> Tensor:
         """Photographs of other people much like these, with eyes, nose and mouth at the same places."""
         found = self.targets.find(index, self.rng)
-        return to_tensor(moved(self.faces.crops[found], self.faces.landmarks[found], places))
+        return to_tensor(moved(self.faces.crops[found], self.faces.landmarks[found], places)).to(self.device)
 
     def step(self) -> dict[str, float]:
         """One update of the modifier and one of the discriminators; returns the losses."""
-        config, w, n = self.config, self.config.weights, self.config.batch
+        config, w, n, device = self.config, self.config.weights, self.config.batch, self.device
         index, crops, places = self._batch()
-        x, labels = to_tensor(crops), torch.from_numpy(self.faces.attributes[index])
+        x, labels = to_tensor(crops).to(device), torch.from_numpy(self.faces.attributes[index]).to(device)
         landmarks = torch.from_numpy(places)
-        landmarks = landmarks + config.landmark_noise * torch.randn_like(landmarks)
-        keys = random_keys(n, self.rng, attributes=random_attributes(n, self.rng))
+        landmarks = (landmarks + config.landmark_noise * torch.randn_like(landmarks)).to(device)
+        keys = random_keys(n, self.rng, attributes=random_attributes(n, self.rng)).to(device)
         encoder = self.modifier.style_encoder
         push = 0.25 + 0.75 * float(np.clip((self.steps - config.push_start) / config.push_ramp, 0, 1))
 
         # For some of the batch the key asks for a real other person, so that there is a photograph to learn from.
         swaps = int(n * config.swap_share)
-        view = random_view(n, int(self.rng.choice(config.chips)))
+        view = random_view(n, int(self.rng.choice(config.chips))).to(device)
         real_target = self._real_others(index[:swaps], places[:swaps])
         with torch.no_grad():
             embedding_x, features_x = self.recogniser(x, view)
@@ -129,7 +156,7 @@ class Trainer:
         # In turn, because each costs a pass: a second key on x and a wrong key on y (equation 4 wants both), and the
         # right key on what a frame and a codec left of y.
         turn = ("wrong key", "right key", "second key")[self.steps % 3]
-        pick = torch.from_numpy(self.rng.permutation(n)[: n // 2])
+        pick = torch.from_numpy(self.rng.permutation(n)[: n // 2]).to(device)
         # The last touch learns from the right key alone: asked to change wrongly restored faces, too, it soon paints
         # the same bar over everybody's eyes.
         self.modifier.decoder.finish.requires_grad_(turn == "right key")
@@ -138,7 +165,7 @@ class Trainer:
             other = restored = self.modifier(sent, landmarks[pick], *keys[pick].inverse().inputs())
             terms["b_restored"] = losses.appearance(restored, x[pick])
         else:
-            others = random_keys(len(pick), self.rng)
+            others = random_keys(len(pick), self.rng).to(device)
             if turn == "second key":
                 other = self.modifier(x[pick], landmarks[pick], *others.inputs())
             else:
@@ -171,12 +198,16 @@ class Trainer:
             _, attribute_logits = self.phase1.classifier(y)
             terms["domain_cls"] = losses.domain_classification(patch_logits[:n], attribute_logits)
             if turn == "right key":
-                identities = torch.from_numpy(self.faces.identities[index])[pick]
+                identities = torch.from_numpy(self.faces.identities[index]).to(device)[pick]
                 terms["adv"] = losses.adversarial_identity(self.phase1.classifier(restored)[0], identities)
+        told = embedding_x, embedding_y, embeddings[n:], pick, turn
+        if self.information is not None:
+            terms |= self.information.terms(*told)
         weights = dataclasses.asdict(w)
         total = torch.stack([weights[name] * term for name, term in terms.items() if weights[name]]).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
+        self.processes.average(self.modifier.parameters())
         nn.utils.clip_grad_norm_(self.modifier.parameters(), 1.0)
         self.optimiser.step()
         self._average_weights()
@@ -193,7 +224,13 @@ class Trainer:
         attribute_loss = attribute_loss + F.binary_cross_entropy_with_logits(real_patch_logits, labels.float())
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         (loss + attribute_loss).backward()
+        self.processes.average([*self.patches.parameters(), *self.heads.parameters()])
         self.discriminator_optimiser.step()
+        if self.information is not None:
+            self.information_optimiser.zero_grad(set_to_none=True)
+            self.information.loss(*told).backward()
+            self.processes.average(self.information.parameters())
+            self.information_optimiser.step()
 
         self.steps += 1
         log = {name: float(term.detach()) for name, term in terms.items()}

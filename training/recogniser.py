@@ -44,6 +44,10 @@ class View:
     chip: int
     coarse: bool
 
+    def to(self, device: torch.device) -> View:
+        parts = (getattr(self, name).to(device) for name in _BY_FACE)
+        return View(*parts, self.chip, self.coarse)
+
     def __getitem__(self, index: Tensor | slice) -> View:
         parts = (getattr(self, name)[index] for name in _BY_FACE)
         return View(*parts, self.chip, self.coarse)

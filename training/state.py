@@ -20,7 +20,7 @@ MAX_BYTES = 15_000_000
 
 def pack(run: Path, path: Path) -> int:
     """Write the state of a run to path; returns its size in bytes. Raises ValueError when it is over MAX_BYTES."""
-    checkpoint = torch.load(run / "checkpoint.pt", weights_only=False)
+    checkpoint = torch.load(run / "checkpoint.pt", weights_only=False, map_location="cpu")
     phase1 = torch.load(run / "phase1.pt", weights_only=True)
     state = {
         "steps": checkpoint["steps"],

@@ -109,7 +109,8 @@ def border(cell: int = 1) -> tuple[int, int, int, int]:
 def coarse_luminance(x: torch.Tensor) -> torch.Tensor:
     """(N, 3, 128, 128) RGB in -1..1 -> (N, 1, 12, 12): smooth means of about the window's 8 px blocks, in -1..1."""
     grid = torch.nn.functional.avg_pool2d(luminance(tone(window(x))), 2)
-    return COARSE_ROWS @ grid @ COARSE_ROWS.T / COARSE_SCALE
+    rows = COARSE_ROWS.to(grid.device)
+    return rows @ grid @ rows.T / COARSE_SCALE
 
 
 def coarse_colour(x: torch.Tensor) -> torch.Tensor:
@@ -117,4 +118,5 @@ def coarse_colour(x: torch.Tensor) -> torch.Tensor:
     rgb = tone(window(x))
     shade = rgb.new_tensor(SHADE).view(1, 3, 1, 1)
     colour = rgb[:, ::2] - (shade / luminance(shade))[:, ::2] * luminance(rgb)
-    return COARSE_COLOUR_ROWS @ torch.nn.functional.avg_pool2d(colour, 4) @ COARSE_COLOUR_ROWS.T / COARSE_SCALE
+    rows = COARSE_COLOUR_ROWS.to(colour.device)
+    return rows @ torch.nn.functional.avg_pool2d(colour, 4) @ rows.T / COARSE_SCALE

@@ -21,6 +21,7 @@ from training.keys import random_keys
 from training.networks import Modifier
 from training.phase1 import Phase1
 from training.phase2 import Trainer
+from training.processes import Processes
 from training.recogniser import Recogniser
 from training.state import unpack
 
@@ -47,9 +48,10 @@ def run_phase1(faces: FaceSet, run: Path, config: Config) -> Phase1:
 @torch.no_grad()
 def sample_picture(network: Modifier, faces: FaceSet, path: Path) -> None:
     """A sheet for the eye: original, two surrogates, restored, restored with a wrong key; uint8 in between."""
-    x, landmarks = to_tensor(faces.crops), torch.from_numpy(faces.landmarks)
+    device = next(network.parameters()).device
+    x, landmarks = to_tensor(faces.crops).to(device), torch.from_numpy(faces.landmarks).to(device)
     rng = np.random.default_rng(7)
-    right, wrong = random_keys(len(x), rng), random_keys(len(x), rng)
+    right, wrong = (random_keys(len(x), rng).to(device) for _ in range(2))
     y = ((network(x, landmarks, *right.inputs()) + 1) * 127.5).round() / 127.5 - 1
     rows = [
         x,
@@ -59,23 +61,31 @@ def sample_picture(network: Modifier, faces: FaceSet, path: Path) -> None:
         network(y, landmarks, *wrong.inverse().inputs()),
     ]
     sheet = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
-    pixels = ((sheet + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
+    pixels = ((sheet + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
     cv2.imwrite(str(path), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
 
 
 def run_phase2(trainer: Trainer, validation: FaceSet, run: Path, deadline: float) -> None:
-    """Steps until the deadline; a checkpoint every few minutes and at the end, also on Ctrl-C or SIGTERM."""
-    config, checkpoint = trainer.config, run / "checkpoint.pt"
+    """Steps until the deadline; a checkpoint every few minutes and at the end, also on Ctrl-C or SIGTERM. Of several
+    processes the first one's clock counts, and it alone writes."""
+    config, processes, checkpoint = trainer.config, trainer.processes, run / "checkpoint.pt"
     if checkpoint.exists():
-        trainer.load_state(torch.load(checkpoint, weights_only=False))
-    began = saved = time.monotonic()
+        trainer.load_state(torch.load(checkpoint, weights_only=False, map_location="cpu"))
+    trainer.begin_together()
+    log_file = run / "log.jsonl" if processes.first else Path(os.devnull)
+    saved = time.monotonic()
+    length = processes.agree(deadline - saved)
     try:
-        with contextlib.suppress(KeyboardInterrupt), (run / "log.jsonl").open("a", buffering=1) as log:
-            while time.monotonic() < deadline:
+        with contextlib.suppress(KeyboardInterrupt), log_file.open("a", buffering=1) as log:
+            while True:
                 started = time.monotonic()
-                left = (deadline - started) / (deadline - began)
-                trainer.set_rates(min(1.0, left / config.cool_down))
+                left = processes.agree(0.0 if processes.interrupted else deadline - started)
+                if left <= 0:
+                    break
+                trainer.set_rates(min(1.0, left / length / config.cool_down))
                 values = trainer.step()
+                if not processes.first:
+                    continue
                 if trainer.steps % 10 == 0:
                     row = {"step": trainer.steps, "seconds": round(time.monotonic() - started, 3)}
                     log.write(json.dumps(row | {k: round(v, 4) for k, v in values.items()}) + "\n")
@@ -85,7 +95,8 @@ def run_phase2(trainer: Trainer, validation: FaceSet, run: Path, deadline: float
                     save_atomically(trainer.state(), checkpoint)
                     saved = time.monotonic()
     finally:
-        save_atomically(trainer.state(), checkpoint)
+        if processes.first:
+            save_atomically(trainer.state(), checkpoint)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -106,22 +117,31 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     deadline = time.monotonic() + 60 * args.minutes
     config = Config(weights=PAPER_WEIGHTS) if args.paper_weights else Config()
+    processes = Processes.join()
     for number in (signal.SIGINT, signal.SIGTERM):  # a background shell starts children with SIGINT ignored
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, processes.interrupt)
     args.run.mkdir(parents=True, exist_ok=True)
-    (args.run / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
+    if processes.first:
+        (args.run / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
     torch.manual_seed(config.seed)
     faces = load_faces(args.data, "train", limit=args.limit)
     validation = load_faces(args.data, "val", limit=600).take(slice(0, None, 50))
     recogniser = Recogniser(args.models or args.data.resolve().parent.parent / "models")
     networks = None
     if args.start is not None and not (args.run / "checkpoint.pt").exists():
-        networks, phase1 = unpack(args.start)
-        save_atomically(phase1, args.run / "phase1.pt")
-    trainer = Trainer(faces, run_phase1(faces, args.run, config), recogniser, config)
+        networks, packed = unpack(args.start)
+        if processes.first:
+            save_atomically(packed, args.run / "phase1.pt")
+    if not processes.first:
+        processes.wait()  # for the first one, which does phase 1, on the processor
+    phase1 = run_phase1(faces, args.run, config)
+    if processes.first:
+        processes.wait()
+    trainer = Trainer(faces, phase1, recogniser, config, processes)
     if networks is not None:
         trainer.start_from(networks)
     run_phase2(trainer, validation, args.run, deadline)
+    processes.leave()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import torch
 
 from mfm_edge.align import TEMPLATE
 from training import losses
-from training.config import Config
+from training.config import Config, Weights
 from training.data import load_faces, to_tensor
 from training.landmarks import train_landmark_reader
 from training.phase2 import Trainer
@@ -102,10 +103,19 @@ def test_steps_learn_are_saved_and_resumed(faces, recogniser, tmp_path):
     again = run_phase1(faces, tmp_path, CONFIG)
     np.testing.assert_array_equal(again.space.analysis, phase1.space.analysis)
     resumed = Trainer(faces, again, recogniser, CONFIG)
-    run_phase2(resumed, faces.take(slice(0, 3)), tmp_path, deadline=time.monotonic() + 12)
-    assert resumed.steps > 3
+    run_phase2(resumed, faces.take(slice(0, 3)), tmp_path, deadline=time.monotonic() - 1)  # too late for any
+    assert resumed.steps == 3
+    step = resumed.step
+
+    def interrupted() -> dict[str, float]:
+        resumed.processes.interrupted = resumed.steps == 4
+        return step()
+
+    resumed.step = interrupted
+    run_phase2(resumed, faces.take(slice(0, 3)), tmp_path, deadline=time.monotonic() + 600)
+    assert resumed.steps == 5
     saved = torch.load(tmp_path / "checkpoint.pt", weights_only=False)
-    assert saved["steps"] == resumed.steps
+    assert saved["steps"] == 5
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert all(row["step"] > 3 for row in rows)
     assert list(tmp_path.glob("sample-*.png")) and not list(tmp_path.glob("*.partial"))
@@ -121,6 +131,40 @@ def test_resuming_goes_on_exactly_where_it_stopped(faces, recogniser, tmp_path):
     other.load_state(state)
     found = other.step()
     assert found["distance_y_x"] == pytest.approx(expected["distance_y_x"], rel=1e-3)
+
+
+def test_bounds_of_information_change_the_modifier_and_are_saved_only_where_they_are_used(faces, recogniser, tmp_path):
+    phase1 = run_phase1(faces, tmp_path, CONFIG)
+    plain = Trainer(faces, phase1, recogniser, CONFIG)
+    plain.steps = 1  # the right key's turn
+    weights = Weights(information_anonymised=1, information_wrong=1, information_restored=1)
+    bound = Trainer(faces, phase1, recogniser, replace(CONFIG, weights=weights))
+    bound.load_state(plain.state())  # of a run without bounds: they come in fresh
+    assert not any(name.startswith("information") for name in plain.state())
+    with torch.no_grad():
+        embeddings, _ = recogniser(to_tensor(faces.crops[:16]), random_view(16, 128))
+    every = torch.arange(16)
+    for _ in range(30):  # so that they know faces: fresh ones know nothing, and ask for nothing
+        bound.information_optimiser.zero_grad()
+        bound.information.loss(embeddings, embeddings, embeddings, every, "right key").backward()
+        bound.information_optimiser.step()
+    state = bound.state()
+    torch.set_rng_state(plain.state()["torch_rng"])
+    before = bound.information.restored.shift.detach().clone()
+    values = bound.step()
+    assert {"information_anonymised", "information_restored"} <= values.keys()
+    torch.set_rng_state(state["torch_rng"])
+    plain.step()
+    light = [trainer.modifier.decoder.light[0].weight for trainer in (plain, bound)]
+    assert not torch.equal(*light)
+    assert not torch.equal(before, bound.information.restored.shift)
+    values = bound.step() | bound.step()  # a second key, and a wrong one
+    assert "information_wrong" in values and np.isfinite(list(values.values())).all()
+
+    again = Trainer(faces, phase1, recogniser, replace(CONFIG, weights=weights))
+    again.load_state(torch.load(_save(bound, tmp_path), weights_only=False))
+    torch.testing.assert_close(again.information.state_dict(), bound.information.state_dict())
+    plain.load_state(bound.state())  # and back to a run without them
 
 
 def _save(trainer: Trainer, folder: Path) -> Path:
