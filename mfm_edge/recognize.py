@@ -63,11 +63,16 @@ class OnnxRecognizer:
         self._path = path
 
     def embed(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.float32]:
-        """See Recognizer. Raises ModelError when the file gives something else than one embedding."""
+        """See Recognizer. Raises ModelError when the file cannot be run or gives something else than one embedding."""
         matrix = estimate_transform(face.landmarks, template=ARCFACE)
         crop = cv2.warpAffine(frame, matrix, (112, 112), flags=cv2.INTER_LINEAR)
         x = (crop[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32) - self._subtract) / self._divide
-        embedding = np.asarray(self._session.run(None, {self._input: np.ascontiguousarray(x, np.float32)})[0])
+        try:
+            embedding = np.asarray(self._session.run(None, {self._input: np.ascontiguousarray(x, np.float32)})[0])
+        except Exception as error:  # onnxruntime's errors share no base class of their own
+            raise ModelError(f"recognizer {self._path}: ONNX Runtime cannot run it: {error}") from None
+        if embedding.dtype.kind != "f":
+            raise ModelError(f"recognizer {self._path}: gave {embedding.dtype}, takes a file that gives floats")
         if embedding.ndim != 2 or len(embedding) != 1 or not np.isfinite(embedding).all() or not embedding.any():
             raise ModelError(f"recognizer {self._path}: gave {embedding.shape}, takes a file that gives (N, D) numbers")
         return np.asarray(embedding[0] / np.linalg.norm(embedding[0]), np.float32)

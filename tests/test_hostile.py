@@ -1,5 +1,5 @@
-"""Files from anyone: sidecar, seal, register, model card, settings, videos and pictures, broken in every way, give one
-MfmError and nothing else.
+"""Files from anyone: sidecar, seal, register, model, recogniser, settings, videos and pictures, broken in every way,
+give one MfmError and nothing else.
 
 `MFM_FUZZ_CASES=100000 pytest tests/test_hostile.py` runs so many cases of each kind instead of a few hundred.
 """
@@ -11,6 +11,8 @@ import json
 import os
 import sqlite3
 import struct
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from itertools import count
@@ -270,6 +272,96 @@ def test_model_card(model_folder: tuple[Path, Any], data: st.DataObject) -> None
     ):
         return  # an unknown neighbour does no harm
     survives(ModelError, lambda: OnnxEngine(folder))
+
+
+@pytest.fixture(scope="module")
+def network_folder(scratch: Path) -> tuple[Path, bytes]:
+    """The shipped model but for one part, which is written anew for each case."""
+    folder = scratch / "network"
+    folder.mkdir()
+    for path in SHIPPED_MODEL.iterdir():
+        if path.name != "content_encoder.onnx":
+            (folder / path.name).symlink_to(path)
+    return folder, (SHIPPED_MODEL / "content_encoder.onnx").read_bytes()
+
+
+@fuzz
+@given(data=st.data())
+def test_broken_network(network_folder: tuple[Path, bytes], data: st.DataObject) -> None:
+    """Its hash is wrong, so it is never given to ONNX Runtime, whoever vouches for the folder."""
+    folder, whole = network_folder
+    content = data.draw(broken(whole))
+    if content == whole:
+        return
+    (folder / "content_encoder.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match="has sha256"):
+        OnnxEngine(folder, trust_unknown_model=data.draw(st.booleans()))
+
+
+def write_recognizer(path: Path) -> bytes:
+    """A file that OnnxRecognizer takes, with weights, shapes and attributes to break."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = np.random.default_rng(0).normal(size=(8, 3, 16, 16)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], strides=[16, 16]),
+        helper.make_node("Reshape", ["c", "shape"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "recognizer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 112, 112])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", None])],
+        [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.array([1, -1]), "shape")],
+    )
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    )
+    return path.read_bytes()
+
+
+EMBED_ALL = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from mfm_edge.align import TEMPLATE
+from mfm_edge.errors import ModelError
+from mfm_edge.recognize import OnnxRecognizer
+from mfm_edge.types import Face
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+frame = np.full((128, 128, 3), 99, np.uint8)
+face = Face(np.array([20, 20, 110, 110], np.float32), TEMPLATE.astype(np.float32), 0.9)
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    print(path.name, flush=True)
+    try:
+        OnnxRecognizer(path, threads=1).embed(frame, face)
+    except ModelError:
+        pass
+"""
+
+
+def test_broken_recognizers_end_no_process(scratch: Path) -> None:
+    """A user's recogniser has no hash: ONNX Runtime reads what comes. In a process of its own, which must not crash."""
+    whole, folder = write_recognizer(scratch / "good.onnx"), scratch / "recognizers"
+    folder.mkdir()
+    rng = np.random.default_rng(None if CASES >= 1000 else 0)
+    for index in range(CASES):
+        content = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            places = len(content) if rng.random() < 0.2 else 300  # mostly not among the weights
+            at = int(rng.integers(places)) - (0 if rng.random() < 0.5 else places)
+            kind = rng.integers(3)
+            if kind == 0:
+                content[at] = int(rng.integers(256))
+            elif kind == 1:
+                del content[at : at + int(rng.integers(1, 9)) or None]
+            else:
+                content[at:at] = rng.bytes(int(rng.integers(1, 9)))
+        (folder / f"{index:06}.onnx").write_bytes(content)
+    (folder / "whole.onnx").write_bytes(whole)
+    done = subprocess.run([sys.executable, "-I", "-c", EMBED_ALL, str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, (done.returncode, done.stdout.splitlines()[-1:], done.stderr[-2000:])
+    assert done.stdout.splitlines()[-1] == "whole.onnx"
 
 
 @fuzz
