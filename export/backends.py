@@ -104,9 +104,9 @@ def one_graph(folder: Path, *, kernel: bool = False) -> Backend:
         options.register_custom_ops_library(CUSTOM_OPS_LIBRARY)
     session = onnxruntime.InferenceSession(fuse(read_model(folder)).SerializeToString(), options, providers=_CPU)
 
-    def run_graph(inputs: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
-        (face,) = session.run(None, {name: np.ascontiguousarray(value) for name, value in inputs.items()})
-        return face
+    def run_graph(inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        outputs = session.run(None, {name: np.ascontiguousarray(value) for name, value in inputs.items()})
+        return {value.name: output for value, output in zip(session.get_outputs(), outputs, strict=True)}
 
     name = "ONNX Runtime, one graph"
     return Backend(f"{name}, own kernel" if kernel else name, "f32", RunWhole(run_graph), whole=True)

@@ -63,7 +63,8 @@ def there(run: RunPart, faces: Faces, keys: Sequence[StyleKey]) -> Crops:
     done = []
     for index, start in enumerate(range(0, len(faces.crops), BATCH)):
         some = slice(start, start + BATCH)
-        done.append(run_parts(run, faces.crops[some], keys[index % len(keys)], faces.landmarks[some]))
+        crops = faces.crops[some]
+        done.append(run_parts(run, crops, [keys[index % len(keys)]] * len(crops), faces.landmarks[some]).faces)
     return np.concatenate(done)
 
 

@@ -1,4 +1,4 @@
-"""python -m export.fuse --out FILE: a model's three parts as one graph, from crop and key to face.
+"""python -m export.fuse --out FILE: a model's three parts as one graph, from crop and key to face and trust.
 
 Between the parts stands mfm.RepeatAdd, an ONNX function that the file brings along (Reshape and Add): a runtime
 without a kernel for it takes it apart, one with a kernel calls that. Needs no torch: the parts are joined as they were
@@ -23,7 +23,7 @@ DOMAIN = "mfm"
 
 
 def fuse(model: Model) -> onnx.ModelProto:
-    """One graph of the three parts: their inputs except the latents -> face, any batch.
+    """One graph of the three parts: their inputs except the latents -> face and trust, any batch.
 
     An input that several parts take by one name is one input. Raises ValueError when outputs and inputs do not fit.
     """

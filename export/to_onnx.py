@@ -29,7 +29,7 @@ TOLERANCE = 1e-4
 OUTPUTS = {
     "content_encoder": ["latent"],
     "style_encoder": ["style_from", "style_to", "otherwise"],
-    "decoder": ["face"],
+    "decoder": ["face", "trust"],
 }
 HISTORY = "training/README.md, History of the shipped network"
 TERMS = (

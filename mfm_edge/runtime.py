@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,9 +21,10 @@ from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDer
 from mfm_edge.guard import SteadyTrust, cover_face, cover_frame, hides, trusts
 from mfm_edge.paste import paste
 from mfm_edge.selection import Selection
-from mfm_edge.style import StyleKey, expand
+from mfm_edge.slots import ALL, SlotMemory, from_left
+from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.track import Tracker
-from mfm_edge.types import CROP_SIZE, Face, FaceRecord, Protected, Restored, Treatment, check_frame
+from mfm_edge.types import CROP_SIZE, SLOTS, Face, FaceRecord, Protected, Restored, Treatment, check_frame
 
 __all__ = ["MfmRuntime", "MfmStream"]
 
@@ -61,7 +62,7 @@ class MfmRuntime:
         )
         self._detector = YuNetDetector() if detector is None else detector
         # Deriving is slow on purpose; an application that calls frame by frame must not pay for it each time.
-        self._key = lru_cache(maxsize=8)(_derive_key)
+        self._keys = lru_cache(maxsize=8)(_face_keys)
 
     @property
     def model_id(self) -> str:
@@ -77,12 +78,14 @@ class MfmRuntime:
         """Replace every face in a frame by another person's.
 
         frame: (H, W, 3) uint8 BGR, both sides >= 64; it is not changed. Faces too small or too uncertain for the
-        network are pixelated beyond recognition. Raises FrameError, FactorError.
+        network are pixelated beyond recognition. Faces take the keys' slots from left to right. Raises FrameError,
+        FactorError.
         """
         check_frame(frame)
+        keys = self._keys_for(factors)
         faces = self._detector.detect(frame)
         trusted = [trusts(face) for face in faces]
-        return self._protect(frame, faces, self._key_for(factors), trusted, [None] * len(faces))
+        return self._protect(frame, faces, keys, trusted, [None] * len(faces), from_left(faces))
 
     def restore(
         self, frame: NDArray[np.uint8], factors: Factors, faces: Sequence[FaceRecord] | None = None
@@ -90,10 +93,15 @@ class MfmRuntime:
         """Turn the faces of an anonymised frame back. With other factors than those used it shows yet other people.
 
         frame: (H, W, 3) uint8 BGR; it is not changed. faces: the records of `anonymize`; when None the faces are
-        detected again, which costs some accuracy. Raises FrameError, FactorError, ArgumentError.
+        detected again, which costs some accuracy, and all slots' keys are tried for each, which costs SLOTS times the
+        network. Raises FrameError, FactorError, ArgumentError.
         """
         check_frame(frame)
-        return self._restore(frame, self._key_for(factors), faces)
+        keys = self._keys_for(factors)
+        if faces is None:
+            found = [face for face in self._detector.detect(frame) if trusts(face)]
+            return self._restore(frame, keys, _records(frame, found), [ALL] * len(found))
+        return self._restore(frame, keys, faces)
 
     def open_stream(
         self,
@@ -103,78 +111,100 @@ class MfmRuntime:
         key_derivation: KeyDerivation = DEFAULT_KEY_DERIVATION,
         selection: Selection | None = None,
     ) -> MfmStream:
-        """A stream of frames under one key: faces are tracked, landmarks smoothed.
+        """A stream of frames under the same factors: faces are tracked, landmarks smoothed, and a track keeps one key.
 
         salt: 8 to 64 bytes; None draws a random one (anonymising), which the sidecar must keep for restoring.
         selection: whom `MfmStream.anonymize` anonymises; None: everybody.
         """
         salt = os.urandom(16) if salt is None else bytes(salt)
-        keys = derive_keys(_checked(factors), salt=salt, parameters=key_derivation)
-        key = expand(keys.style, factors.attribute_vector())
-        return MfmStream(self, key, salt, key_derivation, sealing_key=keys.sealing, selection=selection)
+        secrets = derive_keys(_checked(factors), salt=salt, parameters=key_derivation)
+        keys = FaceKeys(secrets.style, factors.attribute_vector())
+        return MfmStream(self, keys, salt, key_derivation, sealing_key=secrets.sealing, selection=selection)
 
-    def _key_for(self, factors: Factors) -> StyleKey:
-        return self._key(_checked(factors), IMAGE_SALT, DEFAULT_KEY_DERIVATION)
+    def _keys_for(self, factors: Factors) -> FaceKeys:
+        return self._keys(_checked(factors), IMAGE_SALT, DEFAULT_KEY_DERIVATION)
 
     def _protect(
         self,
         frame: NDArray[np.uint8],
         faces: Sequence[Face],
-        key: StyleKey,
+        keys: FaceKeys,
         trusted: Sequence[bool],
         tracks: Sequence[int | None],
+        slots: Sequence[int],
     ) -> Protected:
         out = np.ascontiguousarray(frame).copy()
         aligned = [align(frame, face) if ok else None for face, ok in zip(faces, trusted, strict=True)]
         crops = [a.crop for a in aligned if a is not None]
         places = [a.landmarks for a in aligned if a is not None]
-        surrogates = iter(self._modify(crops, key, places))
+        own = [keys.of(slot) for slot, cut in zip(slots, aligned, strict=True) if cut is not None]
+        surrogates = iter([surrogate for surrogate, _ in self._modify(crops, own, places)])
         records = []
-        for face, cut, track in zip(faces, aligned, tracks, strict=True):
+        for face, cut, track, slot in zip(faces, aligned, tracks, slots, strict=True):
             surrogate = None if cut is None else next(surrogates)
             if cut is None or surrogate is None or not hides(cut.crop, surrogate):
                 cover_face(out, face)
-                record = FaceRecord(_box_matrix(face), face.box, face.score, track, Treatment.COVERED)
+                record = FaceRecord(_box_matrix(face), face.box, face.score, track, slot, Treatment.COVERED)
             else:
                 paste(out, surrogate, cut.matrix)
-                record = FaceRecord(cut.matrix, face.box, face.score, track, landmarks=cut.landmarks)
+                record = FaceRecord(cut.matrix, face.box, face.score, track, slot, landmarks=cut.landmarks)
             records.append(record)
         return Protected(frame=out, faces=tuple(records))
 
-    def _restore(self, frame: NDArray[np.uint8], key: StyleKey, faces: Sequence[FaceRecord] | None) -> Restored:
-        if faces is None:
-            found = [face for face in self._detector.detect(frame) if trusts(face)]
-            cuts = [align(frame, face) for face in found]
-            records = tuple(
-                FaceRecord(cut.matrix, face.box, face.score, landmarks=cut.landmarks)
-                for face, cut in zip(found, cuts, strict=True)
-            )
-        else:
-            records = tuple(faces)
-            if not all(isinstance(record, FaceRecord) for record in records):
-                raise ArgumentError("faces: got something else than FaceRecord in it, takes the records of anonymize")
+    def _restore(
+        self,
+        frame: NDArray[np.uint8],
+        keys: FaceKeys,
+        faces: Sequence[FaceRecord],
+        candidates: Sequence[Sequence[int]] | None = None,
+    ) -> Restored:
+        """candidates: slots to try for each face, the first of the most trusted counts; None: as the records say. The
+        records that come back have it."""
+        records = list(faces)
+        if not all(isinstance(record, FaceRecord) for record in records):
+            raise ArgumentError("faces: got something else than FaceRecord in it, takes the records of anonymize")
+        if candidates is None:
+            candidates = [ALL if record.slot is None else (record.slot,) for record in records]
+        tries = [
+            (index, slot)
+            for index, record in enumerate(records)
+            if record.treatment is Treatment.SURROGATE
+            for slot in candidates[index]
+        ]
+        crops = {index: extract(frame, records[index].matrix) for index in {index for index, _ in tries}}
+        back = {slot: keys.of(slot).inverse() for slot in {slot for _, slot in tries}}
+        modified = self._modify(
+            [crops[index] for index, _ in tries],
+            [back[slot] for _, slot in tries],
+            [records[index].landmarks for index, _ in tries],
+        )
+        found: dict[int, tuple[NDArray[np.uint8], float]] = {}
+        for (index, slot), (crop, trust) in zip(tries, modified, strict=True):
+            if index not in found or trust > found[index][1]:
+                found[index] = crop, trust
+                records[index] = replace(records[index], slot=slot)
         out = np.ascontiguousarray(frame).copy()
-        turnable = [record for record in records if record.treatment is Treatment.SURROGATE]
-        crops = [extract(frame, record.matrix) for record in turnable]
-        restored = self._modify(crops, key.inverse(), [record.landmarks for record in turnable])
         # Pasted last comes off first: overlapping faces are undone in reverse order.
-        for record, crop in reversed(list(zip(turnable, restored, strict=True))):
-            paste(out, crop, record.matrix)
-        return Restored(frame=out, faces=records)
+        for index in sorted(found, reverse=True):
+            paste(out, found[index][0], records[index].matrix)
+        return Restored(frame=out, faces=tuple(records))
 
     def _modify(
-        self, crops: Sequence[NDArray[np.uint8]], key: StyleKey, landmarks: Sequence[NDArray[np.float32] | None]
-    ) -> list[NDArray[np.uint8]]:
+        self,
+        crops: Sequence[NDArray[np.uint8]],
+        keys: Sequence[StyleKey],
+        landmarks: Sequence[NDArray[np.float32] | None],
+    ) -> Iterator[tuple[NDArray[np.uint8], float]]:
+        """Each crop's face and trust, in order."""
         places = [TEMPLATE.astype(np.float32) if one is None else one for one in landmarks]
-        done: list[NDArray[np.uint8]] = []
         for start in range(0, len(crops), BATCH):
             some = slice(start, start + BATCH)
-            done.extend(self._engine.modify(np.stack(crops[some]), key, np.stack(places[some])))
-        return done
+            done = self._engine.modify(np.stack(crops[some]), keys[some], np.stack(places[some]))
+            yield from zip(done.faces, done.trust.tolist(), strict=True)
 
 
 class MfmStream:
-    """Frames of one source under one key; from MfmRuntime.open_stream. A context manager.
+    """Frames of one source under the same factors; from MfmRuntime.open_stream. A context manager.
 
     salt, key_derivation: what restoring needs beside the factors; both public.
     """
@@ -182,7 +212,7 @@ class MfmStream:
     def __init__(
         self,
         runtime: MfmRuntime,
-        key: StyleKey,
+        keys: FaceKeys,
         salt: bytes,
         key_derivation: KeyDerivation,
         *,
@@ -193,23 +223,25 @@ class MfmStream:
         self.key_derivation = key_derivation
         self._runtime = runtime
         self._sealing_key: bytes | None = sealing_key
-        self._key: StyleKey | None = key
+        self._keys: FaceKeys | None = keys
         self._selection = selection
         self._changing = Lock()
         self._start_afresh()
+        self._found_again, self._slots = Tracker(), SlotMemory()  # of restoring
 
     def anonymize(self, frame: NDArray[np.uint8]) -> Protected:
         """Like MfmRuntime.anonymize, with faces tracked. Fails closed: when anything goes wrong in a valid frame, the
         whole frame is covered and counted as an incident, and the next frame starts afresh."""
         check_frame(frame)
-        key = self._live_key()
+        keys = self._live_keys()
         try:
             tracked = self._tracker.update(self._detector.detect(frame), frame)
             if any(face.missed for face in tracked):
                 self._detector.look_again()
             chosen = tracked if self._selection is None else self._selection.choose(tracked, frame)
             faces, tracks = [t.face for t in chosen], [t.track for t in chosen]
-            protected = self._runtime._protect(frame, faces, key, self._trust(chosen), tracks)
+            slots = [track % SLOTS for track in tracks]
+            protected = self._runtime._protect(frame, faces, keys, self._trust(chosen), tracks, slots)
             return replace(protected, visible=len(tracked) - len(chosen))
         except Exception as error:
             if isinstance(error, (FactorError, KeyboardInterrupt)):
@@ -220,9 +252,20 @@ class MfmStream:
             return Protected(frame=cover_frame(frame), faces=(), incidents=1)
 
     def restore(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord] | None = None) -> Restored:
-        """Like MfmRuntime.restore, under the stream's key."""
+        """Like MfmRuntime.restore, under the stream's keys. Faces that are detected again are tracked as they were when
+        they were anonymised, which brings them nearer to their places then, and all slots are tried for few of a
+        track's frames alone, see SlotMemory."""
         check_frame(frame)
-        return self._runtime._restore(frame, self._live_key(), faces)
+        keys = self._live_keys()
+        if faces is not None:
+            return self._runtime._restore(frame, keys, faces)
+        tracked = self._found_again.update(self._runtime._detector.detect(frame), frame)
+        tracked = tuple(face for face in tracked if trusts(face.face))
+        tracks = [face.track for face in tracked]
+        records = _records(frame, [face.face for face in tracked])
+        restored = self._runtime._restore(frame, keys, records, self._slots.candidates(tracks))
+        self._slots.keep(tracks, [face.slot for face in restored.faces if face.slot is not None])
+        return restored
 
     @property
     def sealing_key(self) -> bytes:
@@ -234,25 +277,25 @@ class MfmStream:
     def change_factors(self, factors: Factors) -> None:
         """Other keys, under the same salt, from the next frame on; may be called from another thread. Takes as long as
         opening a stream. What came before needs the old factors, so this is for streams that nobody records."""
-        keys = derive_keys(_checked(factors), salt=self.salt, parameters=self.key_derivation)
-        key = expand(keys.style, factors.attribute_vector())
+        secrets = derive_keys(_checked(factors), salt=self.salt, parameters=self.key_derivation)
+        keys = FaceKeys(secrets.style, factors.attribute_vector())
         with self._changing:
-            self._live_key()
-            self._key, self._sealing_key = key, keys.sealing
+            self._live_keys()
+            self._keys, self._sealing_key, self._slots = keys, secrets.sealing, SlotMemory()
 
     def close(self) -> None:
         """Forget the keys. The stream takes no frame afterwards."""
         with self._changing:
-            self._key = self._sealing_key = None
+            self._keys = self._sealing_key = None
 
     def _start_afresh(self) -> None:
         self._detector = StillSceneDetector(self._runtime._detector)
         self._tracker, self._trust = Tracker(), SteadyTrust()
 
-    def _live_key(self) -> StyleKey:
-        if self._key is None:
+    def _live_keys(self) -> FaceKeys:
+        if self._keys is None:
             raise MfmError("stream: got a frame after close, takes frames only while open")
-        return self._key
+        return self._keys
 
     def __enter__(self) -> MfmStream:
         return self
@@ -276,6 +319,14 @@ def _checked(factors: Factors) -> Factors:
     return factors
 
 
-def _derive_key(factors: Factors, salt: bytes, parameters: KeyDerivation) -> StyleKey:
-    secret = derive_secret(factors, salt=salt, parameters=parameters)
-    return expand(secret, factors.attribute_vector())
+def _records(frame: NDArray[np.uint8], faces: Sequence[Face]) -> list[FaceRecord]:
+    """Records of faces that were detected again."""
+    cuts = [align(frame, face) for face in faces]
+    return [
+        FaceRecord(cut.matrix, face.box, face.score, landmarks=cut.landmarks)
+        for face, cut in zip(faces, cuts, strict=True)
+    ]
+
+
+def _face_keys(factors: Factors, salt: bytes, parameters: KeyDerivation) -> FaceKeys:
+    return FaceKeys(derive_secret(factors, salt=salt, parameters=parameters), factors.attribute_vector())

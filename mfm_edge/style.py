@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfm_edge.factors import expand_key
 from mfm_edge.types import CROP_SIZE, WINDOW
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "NEIGHBOURS",
     "PLANE",
     "STYLE_SIZE",
+    "FaceKeys",
     "StyleKey",
     "expand",
     "face_blocks",
@@ -50,6 +52,8 @@ DETAILS = WINDOW[2] ** 2 * 9 // 8
 NEIGHBOURS = 9  # components of detail that the key shuffles among each other
 DIRECTION_CELLS = 8
 CELLS_AN_ATTRIBUTE = 2
+
+_SLOT_LABEL = b"mfm_edge face key/1 slot "
 
 FloatArray = NDArray[np.float32]
 
@@ -78,10 +82,29 @@ class StyleKey:
 
     def inverse(self) -> StyleKey:
         """The key of the opposite direction: restoring what this one anonymised, and the other way round."""
-        back = np.argsort(self.order)
+        back = np.empty_like(self.order)
+        back[self.order] = np.arange(DETAILS)
         rotation = np.ascontiguousarray(self.rotation.T)
         signs = self.signs[back]
         return StyleKey(rotation, self.person, back, signs, self.mark, self.signature_to, self.signature_from)
+
+
+class FaceKeys:
+    """The keys of a stream or picture, one a slot: faces in different slots become different people, and what is known
+    of one slot's key tells nothing about another's. Each is made when it is asked for first.
+
+    secret: 32 bytes from factors.derive_keys. attributes: (A,) float32 in {-1, 0, +1}.
+    """
+
+    def __init__(self, secret: bytes, attributes: FloatArray) -> None:
+        self._secret, self._attributes = secret, attributes
+        self._keys: dict[int, StyleKey] = {}
+
+    def of(self, slot: int) -> StyleKey:
+        """The key that anonymises in a slot, 0 to SLOTS - 1."""
+        if slot not in self._keys:
+            self._keys[slot] = expand(expand_key(self._secret, _SLOT_LABEL + b"%d" % slot), self._attributes)
+        return self._keys[slot]
 
 
 def face_mask(size: int) -> FloatArray:

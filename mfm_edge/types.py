@@ -18,6 +18,7 @@ from mfm_edge.errors import ArgumentError, FrameError
 __all__ = [
     "CROP_SIZE",
     "MIN_FRAME_SIDE",
+    "SLOTS",
     "WINDOW",
     "AlignedFace",
     "Face",
@@ -33,6 +34,10 @@ CROP_SIZE = 128
 
 WINDOW = (28, 16, 96)
 """Top, left and side, crop px, of the window that the network computes. Outside it every crop stays as it was."""
+
+SLOTS = 16
+"""How many keys a stream or a picture has: its faces take them in turn. More would part more people, and take longer
+where restoring has to try all."""
 
 MIN_FRAME_SIDE = 64
 """Shortest side of a frame that the SDK accepts, px."""
@@ -94,17 +99,20 @@ class FaceRecord:
     box: (4,) float32, x0 y0 x1 y1 in frame px.
     score: the detector's confidence, 0..1.
     track: the identity across frames of a stream, None for single images.
+    slot: which of the stream's or picture's SLOTS keys the face has, from 0; None where it is not known, and restoring
+        tries all.
     treatment: how the face was protected.
     landmarks: (5, 2) float32, crop px, in the order of Face.landmarks: where the surrogate has eyes, nose and mouth;
         None where it is not known, which stands for the template's.
 
-    Raises ArgumentError when a shape is wrong or a value is not finite.
+    Raises ArgumentError when a shape is wrong, a value is not finite or there is no such slot.
     """
 
     matrix: NDArray[np.float64]
     box: NDArray[np.float32]
     score: float
     track: int | None = None
+    slot: int | None = None
     treatment: Treatment = Treatment.SURROGATE
     landmarks: NDArray[np.float32] | None = None
 
@@ -115,6 +123,8 @@ class FaceRecord:
             landmarks = _array("FaceRecord.landmarks", self.landmarks, (5, 2), np.float32)
             object.__setattr__(self, "landmarks", landmarks)
         object.__setattr__(self, "score", float(self.score))
+        if self.slot is not None and self.slot not in range(SLOTS):
+            raise ArgumentError(f"FaceRecord.slot: got {self.slot!r:.40}, takes 0 to {SLOTS - 1}, or None")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mfm_edge import Factors, MfmRuntime, Treatment, runtime
+from mfm_edge.engine import Modified
 from mfm_edge.errors import MfmError
 from mfm_edge.factors import KeyDerivation
 from mfm_edge.pipeline import Monitor, anonymize_video
@@ -31,13 +32,17 @@ class Detector:
         return (FACE,)
 
 
+def modified(faces: NDArray[np.uint8]) -> Modified:
+    return Modified(faces, np.ones(len(faces), np.float32))
+
+
 class Engine:
     """Stands in for the network: an inverted crop is another picture."""
 
     model_id = provider = "stand-in"
 
-    def modify(self, crops: NDArray[np.uint8], key: object, landmarks: object) -> NDArray[np.uint8]:
-        return 255 - crops
+    def modify(self, crops: NDArray[np.uint8], keys: object, landmarks: object) -> Modified:
+        return modified(255 - crops)
 
 
 class Everybody:
@@ -115,7 +120,7 @@ def test_a_stage_that_fails_gives_a_covered_frame(
 def test_a_network_that_changes_nothing_is_not_believed(
     stream: MfmStream, frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Engine, "modify", lambda self, crops, key, landmarks: crops)
+    monkeypatch.setattr(Engine, "modify", lambda self, crops, keys, landmarks: modified(crops))
     protected = stream.anonymize(frame)
     assert [face.treatment for face in protected.faces] == [Treatment.COVERED]
     assert (protected.frame == frame).all(axis=2)[80:190, 80:200].mean() < 0.02
@@ -125,7 +130,7 @@ def test_a_network_that_changes_nothing_is_not_believed(
 def test_a_network_that_gives_something_else_covers_the_frame(
     shape: tuple[int, ...], stream: MfmStream, frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Engine, "modify", lambda self, crops, key, landmarks: np.zeros(shape, np.uint8))
+    monkeypatch.setattr(Engine, "modify", lambda self, crops, keys, landmarks: modified(np.zeros(shape, np.uint8)))
     protected = stream.anonymize(frame)
     assert protected.incidents == 1 and (protected.frame == frame).all(axis=2).mean() < 0.05
 

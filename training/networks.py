@@ -94,8 +94,9 @@ class ContentEncoder(nn.Module):
 
 class Decoder(nn.Module):
     """Summed latents (N,256,32,32) of the face that comes in and of the one that goes out, style code (N,1024) of the
-    face to show where the key is wrong, order and signs (N,DETAILS) and input crop (N,3,128,128) -> (N,3,128,128) RGB
-    in -1..1."""
+    face to show where the key is wrong, order, signs and mark (N,DETAILS) and input crop (N,3,128,128) -> face
+    (N,3,128,128) RGB in -1..1, and trust (N,1) in 0..1: how surely a key that restores is the right one; 1 for every
+    key that anonymises."""
 
     def __init__(self, bands: Bands) -> None:
         super().__init__()
@@ -153,8 +154,9 @@ class Decoder(nn.Module):
         signs: Tensor,
         mark: Tensor,
         x: Tensor,
-    ) -> Tensor:
-        return self.draw(x, self.change(latent_from, latent_to, otherwise, (order, signs, mark), x)[0])
+    ) -> tuple[Tensor, Tensor]:
+        change, _, _, trust = self.change(latent_from, latent_to, otherwise, (order, signs, mark), x)
+        return self.draw(x, change), trust
 
     def draw(self, x: Tensor, change: Tensor) -> Tensor:
         """Crop (N,3,128,128) and change of its toned window (N,3,96,96) -> face; not clamped in training mode."""
@@ -169,8 +171,8 @@ class Decoder(nn.Module):
         otherwise: Tensor,
         key: tuple[Tensor, Tensor, Tensor],
         x: Tensor,
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Change of the toned window's RGB (N,3,96,96); the hidden part of x, and what of it was not expected.
+    ) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
+        """Change of the toned window's RGB (N,3,96,96); the hidden part of x, and what of it was not expected; trust.
 
         Coarse to fine: what is expected of finer detail depends on the coarser detail, which both directions know then.
         """
@@ -226,7 +228,7 @@ class Decoder(nn.Module):
         # One graph serves both directions, so the last touch is computed for surrogates, too, and left out.
         change = [part + torch.where(surrogate, 0.0, trust * more) for part, more in zip(change, touch, strict=True)]
         shown = bands.to_window(*bands.show(change, picture)) + bands.show_grain(scramble(GRAIN, grain) - grain)
-        return shown, own, list(left)
+        return shown, own, list(left), trust
 
 
 def _halves(both: Tensor) -> tuple[Tensor, Tensor]:
@@ -274,5 +276,5 @@ class Modifier(nn.Module):
         content = self.content_encoder(x, landmarks)
         style_from, style_to, otherwise = styles
         latents = repeat_add(content, style_from), repeat_add(content, style_to)
-        change, hidden, left = self.decoder.change(*latents, otherwise, scramble, x)
+        change, hidden, left, _ = self.decoder.change(*latents, otherwise, scramble, x)
         return self.decoder.draw(x, change), hidden, left

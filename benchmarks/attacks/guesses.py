@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from benchmarks.attacks.setting import key_of
 from mfm_edge.factors import Factors
 from mfm_edge.style import StyleKey
+from training.experiments.subject import key_of
 
 __all__ = ["CODES", "FACTORS", "Guess", "Secret"]
 

@@ -1,10 +1,10 @@
 """Attackers who work out the key itself, from what the network puts into surrogates.
 
 They take the network apart: what it did not expect of a face is a row of components, which a key moves among their
-neighbours and multiplies by signs, the same for all faces of a stream. A surrogate adds a mark under signs of its own.
-So surrogates of one stream tell the mark by their mean, without any password, and so does climbing towards it in a
-single one, and nothing else of the key; but whoever knows the originals of some faces of a stream can look up what went
-where.
+neighbours and multiplies by signs, the same for all faces in a slot of a stream. A surrogate adds a mark under signs of
+its own. So surrogates in one slot tell the mark by their mean, without any password, and so does climbing towards it in
+a single one, and nothing else of the key; but whoever knows the originals of some faces in a slot can look up what went
+where. Other slots of that stream have other keys.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from benchmarks.attacks.counts import Row
-from benchmarks.attacks.setting import Photos, Setting, key_of, modify, salt_of
+from benchmarks.attacks.setting import Photos, Setting, salt_of
 from mfm_edge.factors import Factors
 from mfm_edge.style import NEIGHBOURS, StyleKey
 from training.data import to_tensor
+from training.experiments.subject import key_of
 from training.keys import random_keys
 from training.networks import Modifier
 from training.state import STATE, unpack
@@ -30,8 +31,8 @@ __all__ = ["recovered"]
 
 FloatArray = NDArray[np.float32]
 
-_MARKS = (1, 4, 16)  # surrogates of one stream whose marks are read
-_KNOWN = (1, 4, 16)  # faces of one stream whose originals are known
+_MARKS = (1, 4, 16)  # surrogates in one slot whose marks are read
+_KNOWN = (1, 4, 16)  # faces in one slot whose originals are known
 _BATCH = 8
 
 
@@ -87,35 +88,41 @@ class Insider:
 
 
 def recovered(setting: Setting) -> list[Row]:
-    """One stream shows everybody under one key; half of the people are what the attacker learns from, the others are to
-    be restored."""
+    """One slot of a stream shows everybody; half of the people are what the attacker learns from, the others are to be
+    restored, as they are shown there and as another slot of that stream would show them."""
     half = len(setting.first) // 2
-    key = key_of(Factors("correct horse", smiling=True), salt_of(8000))
-    guess = key_of(Factors("anything"), salt_of(8000))  # what of a key is not worked out stays a wrong guess
-    y = modify(setting.engine, setting.first, [key] * len(setting.first))
+    factors, salt = Factors("correct horse", smiling=True), salt_of(8000)
+    key, elsewhere = (key_of(factors, salt, slot=slot) for slot in (0, 1))
+    guess = key_of(Factors("anything"), salt)  # what of a key is not worked out stays a wrong guess
+    y = setting.modify(setting.first, [key] * len(setting.first))
     victims, originals = y[half:], setting.first[half:]
+    others = setting.modify(originals, [elsewhere] * len(originals))
     insider = Insider.with_packed_state()
     seen, known = insider.see(y[:half], surrogates=True), insider.see(setting.first[:half], surrogates=False)
 
-    def restored(name: str, found: StyleKey) -> list[Row]:
-        return setting.matched(name, modify(setting.engine, victims, [found.inverse()] * len(victims)), originals)
+    def restored(name: str, found: StyleKey, surrogates: Photos = victims) -> list[Row]:
+        return setting.matched(name, setting.modify(surrogates, [found.inverse()] * len(surrogates)), originals)
+
+    def worked_out(name: str, found: StyleKey, of: StyleKey) -> Row:
+        used = slice(len(insider.strength))
+        right = ((found.order == of.order) & (found.signs == of.signs))[used]
+        return Row(name, "none", int(right.sum()), len(right))
 
     rows = restored("wrong factors (to compare)", guess)
     for count in (n for n in _MARKS if n <= half):
         mark = read_mark(seen[:count], insider.strength, guess)
-        name = f"marks of {count} surrogates of the stream"
+        name = f"marks of {count} surrogates of a slot"
         marked = np.flatnonzero(insider.strength)
         rows.append(Row(f"{name}: mark read right", "none", int((mark == key.mark)[marked].sum()), len(marked)))
         rows.append(Row(f"{name}: taken for signs, right", "none", int((mark == key.signs)[marked].sum()), len(marked)))
         rows += restored(f"{name}: restored with this mark", replace(guess, mark=mark))
     for count in (n for n in _KNOWN if n <= half):
         found = key_from_pairs(known[:count], seen[:count], insider.strength, guess)
-        name = f"{count} known faces of the stream"
-        right = ((found.order == key.order) & (found.signs == key.signs))[
-            : len(insider.strength)
-        ]  # beyond, nothing is used
-        rows.append(Row(f"{name}: places and signs worked out", "none", int(right.sum()), len(right)))
-        rows += restored(f"{name}: others restored", found)
+        name = f"{count} known faces of a slot"
+        rows.append(worked_out(f"{name}: places and signs worked out", found, key))
+        rows += restored(f"{name}: others in that slot restored", found)
+        rows.append(worked_out(f"{name}: places and signs that another slot has, too", found, elsewhere))
+        rows += restored(f"{name}: others in another slot restored", found, others)
     return rows
 
 

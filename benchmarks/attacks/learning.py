@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.attacks.counts import Row
-from benchmarks.attacks.setting import Photos, Setting, key_of, modify, salt_of
+from benchmarks.attacks.setting import Photos, Setting, salt_of
 from mfm_edge.factors import Factors
+from training.experiments.subject import key_of
 from training.metrics.judges import Judge
 
 __all__ = ["inverted", "recognised"]
@@ -25,14 +26,14 @@ FloatArray = NDArray[np.float64]
 
 
 def inverted(setting: Setting) -> list[Row]:
-    """Half of the people are known to the attacker, the others are to be restored; with one password and salt for all,
-    such as when some of a stream's faces became known, and with another salt for each."""
+    """Half of the people are known to the attacker, the others are to be restored; with one key for all, such
+    as when some faces of a stream's slot became known, and with another salt for each."""
     half = len(setting.first) // 2
     one = [key_of(Factors("correct horse"), salt_of(5000))] * len(setting.first)
     many = [key_of(Factors("correct horse"), salt_of(6000 + i)) for i in range(len(setting.first))]
     rows: list[Row] = []
     for name, keys in {"under the same key": one, "under other keys": many}.items():
-        y = modify(setting.engine, setting.first, keys)
+        y = setting.modify(setting.first, keys)
         known, originals, victims = y[:half], setting.first[:half], y[half:]
         a, b, probe = (photos.crops.reshape(len(photos), -1) / 255.0 for photos in (known, originals, victims))
         crops = np.clip(np.rint(_regress(a, b, probe) * 255), 0, 255).astype(np.uint8).reshape(victims.crops.shape)
@@ -75,7 +76,7 @@ def recognised(setting: Setting) -> list[Row]:
 def _protected(setting: Setting, photos: Photos, password: str) -> Photos:
     """Every face in a stream of its own."""
     keys = [key_of(Factors(password), salt_of(7000 + number)) for number in range(len(photos))]
-    return modify(setting.engine, photos, keys)
+    return setting.modify(photos, keys)
 
 
 def _embed(judge: Judge, photos: Photos) -> FloatArray:

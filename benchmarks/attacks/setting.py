@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,19 +16,11 @@ from numpy.typing import NDArray
 
 from benchmarks.attacks.counts import Row
 from mfm_edge.engine.onnx import OnnxEngine
-from mfm_edge.engine.steps import run_parts
-from mfm_edge.factors import Factors, KeyDerivation, derive_secret
-from mfm_edge.style import StyleKey, expand
+from mfm_edge.style import StyleKey
+from training.experiments.subject import BATCH, Crops, modify
 from training.metrics.judges import JUDGES, Judge
 
-__all__ = ["Crops", "Photos", "Setting", "key_of", "modify", "salt_of"]
-
-Crops = NDArray[np.uint8]
-
-CHEAP = KeyDerivation(iterations=1, lanes=1, memory_kib=64)
-"""Keys of any cost are equally random. What a guess costs an attacker is the default's time, not this one's."""
-BATCH = 32
-"""Most faces that go through the network at once, in one thread; 4 are as fast a face as 32."""
+__all__ = ["Photos", "Setting", "salt_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +63,17 @@ class Setting:
         index = np.linspace(0, len(self.first) - 1, min(people, len(self.first))).astype(np.intp)
         return replace(self, first=self.first[index], second=self.second[index])
 
+    def modify(self, photos: Photos, keys: Sequence[StyleKey]) -> Photos:
+        """N photos, each under its own key, or one photo under all of N keys -> N photos."""
+        crops, landmarks = (np.broadcast_to(a, (len(keys), *a.shape[1:])) for a in (photos.crops, photos.landmarks))
+
+        def batch(start: int) -> Crops:
+            some = slice(start, start + BATCH)
+            return modify(self.engine, crops[some], landmarks[some], keys[some])
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return Photos(np.concatenate(list(pool.map(batch, range(0, len(keys), BATCH)))), landmarks)
+
     def matched(self, attack: str, a: Photos, b: Photos) -> list[Row]:
         """How many of a's faces each recogniser takes for the same row's person in b."""
         return [
@@ -101,37 +104,6 @@ def _two_photos(data: Path, people: int) -> tuple[Photos, Photos]:
     return decoded(order[chosen]), decoded(order[chosen + 1])
 
 
-def key_of(factors: Factors, salt: bytes) -> StyleKey:
-    """The key of a stream under this salt."""
-    return expand(derive_secret(factors, salt=salt, parameters=CHEAP), factors.attribute_vector())
-
-
 def salt_of(number: int) -> bytes:
     """A salt a stream, the same in every run."""
     return b"attacks %08d" % number
-
-
-def modify(engine: OnnxEngine, photos: Photos, keys: list[StyleKey]) -> Photos:
-    """N photos, each under its own key, or one photo under all of N keys -> N photos."""
-
-    def batch(start: int) -> Crops:
-        some = slice(start, start + BATCH)
-        return _modify(engine, photos if len(photos) == 1 else photos[some], keys[some])
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        crops = np.concatenate(list(pool.map(batch, range(0, len(keys), BATCH))))
-    return Photos(crops, np.broadcast_to(photos.landmarks, (len(keys), 5, 2)))
-
-
-def _modify(engine: OnnxEngine, photos: Photos, keys: list[StyleKey]) -> Crops:
-    n = len(keys)
-    stacked = {field.name: np.stack([getattr(key, field.name) for key in keys]) for field in fields(StyleKey)}
-
-    def run(part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
-        if len(photos) == 1 and inputs.keys() <= {"crop", "landmarks"}:  # knows nothing of the key
-            once = engine.run_part(part, **{name: value[:1] for name, value in inputs.items()})
-            return [np.repeat(output, n, 0) for output in once]
-        return engine.run_part(part, **{name: stacked.get(name, value) for name, value in inputs.items()})
-
-    bgr = np.broadcast_to(photos.crops[..., ::-1], (n, *photos.crops.shape[1:]))
-    return run_parts(run, bgr, keys[0], np.broadcast_to(photos.landmarks, (n, 5, 2)))[..., ::-1]

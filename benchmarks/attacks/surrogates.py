@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from benchmarks.attacks.counts import Row
-from benchmarks.attacks.setting import Photos, Setting, key_of, modify, salt_of
+from benchmarks.attacks.setting import Photos, Setting, salt_of
 from mfm_edge.factors import Factors
+from training.experiments.subject import key_of
 
 __all__ = ["averaged", "identified", "linked"]
 
@@ -44,6 +45,23 @@ def linked(setting: Setting) -> list[Row]:
     rows += setting.matched("two photos unprotected (to compare)", setting.first, setting.second)
     strangers = same_photo[0][np.roll(np.arange(len(setting.first)), 1)]
     rows += setting.matched("surrogates of two people (to compare)", strangers, same_photo[1])
+    return rows + siblings(setting)
+
+
+def siblings(setting: Setting) -> list[Row]:
+    """One stream, two people: does the key make them look like each other? All pairs of people, in one slot and in
+    two."""
+    here, there = (
+        setting.modify(setting.first, [key_of(_FACTORS, salt_of(9000), slot=slot)] * len(setting.first))
+        for slot in (0, 1)
+    )
+    a, b = np.nonzero(~np.eye(len(setting.first), dtype=bool))
+    rows = []
+    for name, others in {"one slot": here, "two slots": there}.items():
+        for judge in setting.judges:
+            taken = judge.same(judge.embed(here.crops)[a], judge.embed(others.crops)[b])
+            attack = f"two people in {name} of a stream, taken for one"
+            rows.append(Row.by_person(attack, judge.name, np.bincount(a, taken), np.bincount(a)))
     return rows
 
 
@@ -61,7 +79,7 @@ def identified(setting: Setting) -> list[Row]:
 def _stream(setting: Setting, photos: Photos, number: int) -> Photos:
     """Every face in a stream of its own, all under one password: a user who protects many videos."""
     keys = [key_of(_FACTORS, salt_of(number * 1000 + i)) for i in range(len(photos))]
-    return modify(setting.engine, photos, keys)
+    return setting.modify(photos, keys)
 
 
 def _first_ranks(setting: Setting, attack: str, probes: Photos, gallery: Photos) -> list[Row]:

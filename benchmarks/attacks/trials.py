@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks.attacks.counts import Row
 from benchmarks.attacks.guesses import Guess, Secret
-from benchmarks.attacks.setting import Setting, modify
+from benchmarks.attacks.setting import Setting
 
 __all__ = ["Trials"]
 
@@ -113,8 +113,8 @@ class Trials:
         person = self._person(number)
         secret = Secret.draw(rng)
         keys = [secret.key, *(guess(secret, rng) for guess in self.kinds.values() for _ in range(self.each))]
-        y = modify(self.setting.engine, self.setting.first[person : person + 1], [secret.key])
-        tried = modify(self.setting.engine, y, [key.inverse() for key in keys])
+        y = self.setting.modify(self.setting.first[person : person + 1], [secret.key])
+        tried = self.setting.modify(y, [key.inverse() for key in keys])
         faces = np.concatenate([y.crops, tried.crops])
         hits = np.zeros((len(self._names), len(self._judges)), np.int64)
         for j, (judge, originals) in enumerate(zip(self._judges, self._originals, strict=True)):

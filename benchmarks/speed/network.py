@@ -37,7 +37,7 @@ def time_network(
 ) -> tuple[dict[str, Timing], list[str]]:
     """ms for `batch` faces there, by contestant; and who is left out, and why. folder: the shipped model when None."""
     crops, trust = demo_crops(batch), folder is not None
-    key = expand(bytes(32), np.zeros(len(ATTRIBUTES), np.float32))
+    keys = [expand(bytes(32), np.zeros(len(ATTRIBUTES), np.float32))] * batch
     contestants: dict[str, Callable[[], object]] = {}
     left_out = []
     for name, (provider, precision) in CONTESTANTS.items():
@@ -48,7 +48,7 @@ def time_network(
         except ModelError as error:
             left_out.append(f"{name}: {error}")
         else:
-            contestants[name] = lambda engine=engine: engine.modify(crops, key)
+            contestants[name] = lambda engine=engine: engine.modify(crops, keys)
     return take_turns(contestants, rounds=rounds), left_out
 
 

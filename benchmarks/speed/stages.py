@@ -33,7 +33,7 @@ def time_stages(rounds: int) -> dict[str, Timing]:
     key = expand(bytes(32), np.zeros(len(ATTRIBUTES), np.float32))
     faces = detector.detect(frame)
     cut = align(frame, faces[0])
-    surrogate = engine.modify(cut.crop[None], key)[0]
+    surrogate = engine.modify(cut.crop[None], [key]).faces[0]
     shown = frame.copy()
     with tempfile.TemporaryDirectory() as name:
         video = Path(name) / "in.mp4"
@@ -46,7 +46,7 @@ def time_stages(rounds: int) -> dict[str, Timing]:
                 "detect": lambda: detector.detect(frame),
                 "track": lambda: tracker.update(faces, frame),
                 "align": lambda: align(frame, faces[0]),
-                "network": lambda: engine.modify(cut.crop[None], key),
+                "network": lambda: engine.modify(cut.crop[None], [key]),
                 "paste": lambda: paste(shown, surrogate, cut.matrix),
                 "encode": _encoder(sink, shown),
             }

@@ -79,7 +79,7 @@ def _network() -> Iterator[Finding]:
 
     engine = open_engine()
     crop = np.full((1, CROP_SIZE, CROP_SIZE, 3), 127, np.uint8)
-    engine.modify(crop, expand(bytes(32), np.zeros(len(ATTRIBUTES), np.float32)))
+    engine.modify(crop, [expand(bytes(32), np.zeros(len(ATTRIBUTES), np.float32))])
     yield "network", "ok", f"model {engine.model_id}, really runs on {engine.provider}"
     available = ", ".join(onnxruntime.get_available_providers())
     yield "ONNX Runtime", "ok", f"{onnxruntime.__version__}, offers {available}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -9,7 +11,19 @@ from numpy.typing import NDArray
 
 from mfm_edge.style import StyleKey
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Modified"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Modified:
+    """What the network made of N crops.
+
+    faces: (N, 128, 128, 3) uint8 BGR. trust: (N,) float32 in 0..1: how surely a key that restores is the one that
+    anonymised, known by its mark: 0 surely not, 1 surely; 1 for every key that anonymises.
+    """
+
+    faces: NDArray[np.uint8]
+    trust: NDArray[np.float32]
 
 
 class Engine(Protocol):
@@ -21,10 +35,11 @@ class Engine(Protocol):
     """What really executes the network, e.g. "CPUExecutionProvider"."""
 
     def modify(
-        self, crops: NDArray[np.uint8], key: StyleKey, landmarks: NDArray[np.float32] | None = None
-    ) -> NDArray[np.uint8]:
-        """(N, 128, 128, 3) uint8 BGR -> the same shape: anonymised with a key, restored with its inverse.
+        self, crops: NDArray[np.uint8], keys: Sequence[StyleKey], landmarks: NDArray[np.float32] | None = None
+    ) -> Modified:
+        """(N, 128, 128, 3) uint8 BGR: anonymised with a key, restored with its inverse.
 
-        landmarks: (N, 5, 2) float32, crop px: of the originals, in both directions; None: the template's.
+        keys: N, one a crop. landmarks: (N, 5, 2) float32, crop px: of the originals, in both directions; None: the
+        template's. Raises ArgumentError for another number of keys.
         """
         ...

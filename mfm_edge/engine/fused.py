@@ -1,4 +1,4 @@
-"""The network as one graph, as `python -m export.fuse` joins it: from crop and key to face."""
+"""The network as one graph, as `python -m export.fuse` joins it: from crop and key to face and trust."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["RunGraph", "RunWhole"]
 
 _FROM_PARTS = ("latent_from", "latent_to", "otherwise")
 
-RunGraph = Callable[[dict[str, NDArray[Any]]], NDArray[np.float32]]
-"""Runs the one graph: inputs by name -> face."""
+RunGraph = Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[np.float32]]]
+"""Runs the one graph: inputs by name -> face and trust by name, each of float32."""
 
 
 class RunWhole:
@@ -33,4 +33,5 @@ class RunWhole:
             return [np.zeros((count, STYLE_SIZE), np.float32) for _ in range(3)]
         if part == "content_encoder":
             return [np.zeros((count, 1, PLANE, PLANE), np.float32)]
-        return [self._run(self._inputs)]
+        found = self._run(self._inputs)
+        return [found["face"], found["trust"]]

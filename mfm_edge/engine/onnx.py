@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfm_edge.engine import Modified
 from mfm_edge.engine.folder import CARD, CARD_FORMAT, PARTS, SHIPPED_MODEL, Precision, read_model
 from mfm_edge.engine.steps import run_parts
 from mfm_edge.errors import ModelError
@@ -65,10 +67,10 @@ class OnnxEngine:
         self.model_id: str = model.model_id
 
     def modify(
-        self, crops: NDArray[np.uint8], key: StyleKey, landmarks: NDArray[np.float32] | None = None
-    ) -> NDArray[np.uint8]:
-        """(N, 128, 128, 3) uint8 BGR -> the same shape; see Engine."""
-        return run_parts(self.run_part, crops, key, landmarks)
+        self, crops: NDArray[np.uint8], keys: Sequence[StyleKey], landmarks: NDArray[np.float32] | None = None
+    ) -> Modified:
+        """(N, 128, 128, 3) uint8 BGR, a key each; see Engine."""
+        return run_parts(self.run_part, crops, keys, landmarks)
 
     def run_part(self, part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         """One of the three graphs alone; see mfm_edge.engine.steps.RunPart."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Protocol
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.align import TEMPLATE
+from mfm_edge.engine import Modified
+from mfm_edge.errors import ArgumentError
 from mfm_edge.latent import repeat_add
 from mfm_edge.style import StyleKey
 
@@ -22,23 +25,23 @@ class RunPart(Protocol):
 
 
 def run_parts(
-    run: RunPart, crops: NDArray[np.uint8], key: StyleKey, landmarks: NDArray[np.float32] | None = None
-) -> NDArray[np.uint8]:
-    """(N, 128, 128, 3) uint8 BGR -> the same shape; see Engine.modify."""
+    run: RunPart, crops: NDArray[np.uint8], keys: Sequence[StyleKey], landmarks: NDArray[np.float32] | None = None
+) -> Modified:
+    """(N, 128, 128, 3) uint8 BGR, a key each; see Engine.modify."""
     n = len(crops)
+    if len(keys) != n:
+        raise ArgumentError(f"keys: got {len(keys)} for {n} crops, takes one for each")
     x = np.ascontiguousarray(crops[..., ::-1].transpose(0, 3, 1, 2), np.float32)
     x *= 1 / 127.5
     x -= 1
     places = np.broadcast_to(TEMPLATE.astype(np.float32), (n, *TEMPLATE.shape)) if landmarks is None else landmarks
-    # The key is the same for all faces of a frame: broadcast views, copied once by the runtime.
-    shared = {part.name: getattr(key, part.name) for part in fields(key)}
-    keys = {name: np.broadcast_to(value, (n, *value.shape)) for name, value in shared.items()}
-    scramble = {name: keys.pop(name) for name in ("order", "signs", "mark")}
-    style_from, style_to, otherwise = run("style_encoder", crop=x, landmarks=places, **keys)
+    stacked = {part.name: np.stack([getattr(key, part.name) for key in keys]) for part in fields(StyleKey)}
+    scramble = {name: stacked.pop(name) for name in ("order", "signs", "mark")}
+    style_from, style_to, otherwise = run("style_encoder", crop=x, landmarks=places, **stacked)
     (latent_from,) = run("content_encoder", crop=x, landmarks=places)
     latent_to = repeat_add(latent_from, style_to)
     repeat_add(latent_from, style_from, out=latent_from)
-    (y,) = run(
+    y, trust = run(
         "decoder",
         latent_from=latent_from,
         latent_to=latent_to,
@@ -49,4 +52,5 @@ def run_parts(
     y += 1
     y *= 127.5
     np.rint(y, out=y)
-    return np.ascontiguousarray(y.astype(np.uint8).transpose(0, 2, 3, 1)[..., ::-1])
+    faces = np.ascontiguousarray(y.astype(np.uint8).transpose(0, 2, 3, 1)[..., ::-1])
+    return Modified(faces, trust[:, 0])

@@ -5,6 +5,7 @@ No machine of this project has a GPU: this is written against the APIs, and test
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from math import prod
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfm_edge.engine import Modified
 from mfm_edge.engine.cuda import CudaStream
 from mfm_edge.engine.folder import Precision, read_model
 from mfm_edge.engine.fused import RunWhole
@@ -71,7 +73,7 @@ class TensorRtEngine:
         self._addresses: dict[str, int] = {}
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
-        self._output = ""
+        self._outputs: list[str] = []
         for index in range(self._engine.num_io_tensors):
             self._prepare(self._engine.get_tensor_name(index))
         self._recorded: dict[int, tuple[Any, Any]] = {}
@@ -79,13 +81,13 @@ class TensorRtEngine:
         self.provider: str = f"{flavour} on SM{target}, {precision}"
 
     def modify(
-        self, crops: NDArray[np.uint8], key: StyleKey, landmarks: NDArray[np.float32] | None = None
-    ) -> NDArray[np.uint8]:
-        """(N, 128, 128, 3) uint8 BGR -> the same shape; see Engine. Raises ModelError for more faces than the engine
-        was built for."""
+        self, crops: NDArray[np.uint8], keys: Sequence[StyleKey], landmarks: NDArray[np.float32] | None = None
+    ) -> Modified:
+        """(N, 128, 128, 3) uint8 BGR, a key each; see Engine. Raises ModelError for more faces than the engine was
+        built for."""
         if len(crops) > self._batch:
             raise ModelError(f"crops: got {len(crops)} faces, takes {self._batch} at once with this engine")
-        return run_parts(RunWhole(self._run), crops, key, landmarks)
+        return run_parts(RunWhole(self._run), crops, keys, landmarks)
 
     def _prepare(self, name: str) -> None:
         """Memory on the device for the largest batch."""
@@ -94,9 +96,9 @@ class TensorRtEngine:
         self._dtypes[name], self._shapes[name] = dtype, shape
         self._addresses[name] = self._stream.allocate(self._batch * prod(shape) * dtype.itemsize)
         if self._engine.get_tensor_mode(name) == self._trt.TensorIOMode.OUTPUT:
-            self._output = name
+            self._outputs.append(name)
 
-    def _run(self, inputs: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def _run(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
         count = len(inputs["crop"])
         # Kept until synchronize: the copies go on after the call.
         ready = {name: np.ascontiguousarray(value, self._dtypes[name]) for name, value in inputs.items()}
@@ -105,10 +107,11 @@ class TensorRtEngine:
         if count not in self._recorded:
             self._recorded[count] = self._record({name: value.shape for name, value in ready.items()})
         self._stream.play(self._recorded[count][1])
-        face = np.empty((count, *self._shapes[self._output]), np.float32)
-        self._stream.download(face, self._addresses[self._output])
+        found = {name: np.empty((count, *self._shapes[name]), np.float32) for name in self._outputs}
+        for name, array in found.items():
+            self._stream.download(array, self._addresses[name])
         self._stream.synchronize()
-        return face
+        return found
 
     def _record(self, shapes: dict[str, tuple[int, ...]]) -> tuple[Any, Any]:
         context = self._engine.create_execution_context()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mfm_edge.errors import RecordError
 from mfm_edge.fingerprint import MAX_BYTES
 from mfm_edge.record.checks import check_keys, integer, number, numbers
-from mfm_edge.types import FaceRecord, Treatment
+from mfm_edge.types import SLOTS, FaceRecord, Treatment
 
 __all__ = ["MAX_FACES", "FrameRecord", "frame_from_json", "frame_to_json"]
 
@@ -19,7 +19,7 @@ MAX_FACES = 1024
 """Most faces in one frame that are written or read."""
 
 _FRAME_KEYS = {"index", "time", "faces", "incidents", "fingerprint"}
-_FACE_KEYS = {"matrix", "box", "score", "track", "treatment", "landmarks"}
+_FACE_KEYS = {"matrix", "box", "score", "track", "slot", "treatment", "landmarks"}
 _MAX_LANDMARK = 1024
 
 
@@ -44,6 +44,7 @@ def frame_to_json(frame: FrameRecord) -> dict[str, Any]:
             "box": [round(float(edge), 2) for edge in face.box],
             "score": round(face.score, 4),
             "track": face.track,
+            "slot": face.slot,
             "treatment": str(face.treatment),
             "landmarks": None if face.landmarks is None else [round(float(v), 2) for v in face.landmarks.reshape(-1)],
         }
@@ -55,8 +56,6 @@ def frame_to_json(frame: FrameRecord) -> dict[str, Any]:
 
 
 def frame_from_json(content: Any) -> FrameRecord:
-    if isinstance(content, dict):
-        content = {"fingerprint": None, **content}  # version 1 had none
     check_keys("frame", content, _FRAME_KEYS)
     faces = content["faces"]
     if not isinstance(faces, list) or len(faces) > MAX_FACES:
@@ -73,13 +72,11 @@ def frame_from_json(content: Any) -> FrameRecord:
 
 
 def _face_from_json(content: Any) -> FaceRecord:
-    if isinstance(content, dict):
-        content = {"landmarks": None, **content}  # versions 1 and 2 had none
     check_keys("face", content, _FACE_KEYS)
     matrix = numbers("matrix", content["matrix"], 6)
     if abs(matrix[0] * matrix[4] - matrix[1] * matrix[3]) < 1e-9:
         raise RecordError("matrix: got one that cannot be inverted, takes frame px -> crop px")
-    track, landmarks = content["track"], content["landmarks"]
+    track, slot, landmarks = content["track"], content["slot"], content["landmarks"]
     try:
         treatment = Treatment(content["treatment"])
     except ValueError:
@@ -90,6 +87,7 @@ def _face_from_json(content: Any) -> FaceRecord:
         box=numbers("box", content["box"], 4),  # type: ignore[arg-type]
         score=number("score", content["score"], 0.0, 1.0),
         track=None if track is None else integer("track", track, 0, 1 << 53),
+        slot=None if slot is None else integer("slot", slot, 0, SLOTS - 1),
         treatment=treatment,
         landmarks=None if landmarks is None else _landmarks(landmarks),
     )

@@ -14,8 +14,8 @@ from mfm_edge.record.checks import check_keys, integer, number, refuse_constant
 __all__ = ["FORMAT", "MAX_LINE_BYTES", "VERSION", "RecordHeader", "header_from_json"]
 
 FORMAT = "mfm_edge.record"
-VERSION = 3
-"""Version 1, which is still read, had no fingerprints."""
+VERSION = 4
+"""Before it, all faces of a stream had one key. Only headers of those are read: a seal has one, too."""
 MAX_LINE_BYTES = 1 << 20
 """Longest line that is read, in bytes: MAX_FACES faces fit about three times."""
 
@@ -71,11 +71,14 @@ def _to_json(header: RecordHeader) -> dict[str, Any]:
     }
 
 
-def header_from_json(content: Any) -> RecordHeader:
+def header_from_json(content: Any, *, oldest: int = 1) -> RecordHeader:
+    """oldest: version that is read."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise RecordError(f"format: got something else, takes a sidecar whose first line says {FORMAT!r}")
-    if content.get("version") not in (1, 2, VERSION):
-        raise RecordError(f"version: got {content.get('version')!r:.40}, takes 1 to {VERSION}, those that are read")
+    if content.get("version") not in range(oldest, VERSION + 1):
+        takes = f"{oldest} to {VERSION}" if oldest < VERSION else f"{VERSION}"
+        got = f"{content.get('version')!r:.40}"
+        raise RecordError(f"version: got {got}, takes {takes}; another version of this program wrote it")
     check_keys("header", content, _KEYS)
     salt = _salt(content["salt"])
     model_id = content["model_id"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 from mfm_edge.errors import MfmError, RecordError
 from mfm_edge.record.checks import refuse_constant
 from mfm_edge.record.frame import FrameRecord, frame_from_json
-from mfm_edge.record.header import MAX_LINE_BYTES, RecordHeader, header_from_json
+from mfm_edge.record.header import MAX_LINE_BYTES, VERSION, RecordHeader, header_from_json
 
 __all__ = ["RecordReader"]
 
@@ -78,7 +79,7 @@ class RecordReader:
         line = self._read_line()
         if not line:
             raise self._error("the file is empty, takes a header")
-        header = self._parse(line, header_from_json)
+        header = self._parse(line, partial(header_from_json, oldest=VERSION))
         if model_id is not None and header.model_id != model_id:
             raise self._error(
                 f"model_id: got a video protected by model {header.model_id}, takes model {model_id}, the one loaded; "

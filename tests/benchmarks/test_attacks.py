@@ -16,13 +16,15 @@ from benchmarks.attacks.counts import Row
 from benchmarks.attacks.guesses import CODES, FACTORS, Secret, _one_off
 from benchmarks.attacks.key_recovery import Insider, key_from_pairs, read_mark
 from benchmarks.attacks.learning import _regress
-from benchmarks.attacks.setting import Photos, Setting, key_of, modify, salt_of
+from benchmarks.attacks.setting import Photos, Setting, salt_of
+from benchmarks.attacks.surrogates import siblings
 from benchmarks.attacks.trials import Trials
 from mfm_edge.align import TEMPLATE
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import Factors
 from mfm_edge.style import NEIGHBOURS
 from training.data import FaceSet, to_tensor
+from training.experiments.subject import key_of
 from training.fit_style_space import fit_style_space
 from training.keys import random_keys
 from training.networks import Modifier
@@ -93,10 +95,11 @@ def test_parts_of_codes_are_exchanged_one_by_one() -> None:
 def test_keys_in_a_batch_do_what_each_does_alone(setting: Setting) -> None:
     keys = [key_of(Factors("correct horse", smiling=True), salt_of(i)) for i in range(3)]
     x, landmarks = setting.first.crops[..., ::-1], setting.first.landmarks
-    alone = [setting.engine.modify(x[i : i + 1], keys[i], landmarks[i : i + 1])[0, ..., ::-1] for i in range(3)]
-    together = modify(setting.engine, setting.first, keys).crops
+    each = [slice(i, i + 1) for i in range(3)]
+    alone = [setting.engine.modify(x[i], keys[i], landmarks[i]).faces[0, ..., ::-1] for i in each]
+    together = setting.modify(setting.first, keys).crops
     assert np.abs(together.astype(int) - alone).max() <= 1
-    one = modify(setting.engine, setting.first[:1], keys).crops
+    one = setting.modify(setting.first[:1], keys).crops
     assert np.abs(one[0].astype(int) - alone[0]).max() <= 1
     assert np.abs(one[1].astype(int) - alone[0]).max() > 20  # another key, another face
 
@@ -104,14 +107,22 @@ def test_keys_in_a_batch_do_what_each_does_alone(setting: Setting) -> None:
 def test_right_key_comes_nearer_than_a_wrong_one(setting: Setting) -> None:
     keys = [key_of(Factors("correct horse"), salt_of(i)) for i in range(3)]
     x = setting.first
-    y = modify(setting.engine, x, keys)
+    y = setting.modify(x, keys)
     error = [
         np.abs(
-            modify(setting.engine, y, [key.inverse() for key in guess]).crops - setting.first.crops.astype(int)
+            setting.modify(y, [key.inverse() for key in guess]).crops - setting.first.crops.astype(int)
         ).mean()
         for guess in (keys, keys[1:] + keys[:1])
     ]
     assert error[0] < error[1] / 2
+
+
+def test_pairs_of_people_in_one_slot_and_in_two_are_counted_by_person(setting: Setting) -> None:
+    rows = siblings(setting)
+    assert [(row.attack.split(" of ")[0], row.pairs, row.people) for row in rows] == [
+        ("two people in one slot", 6, 3),
+        ("two people in two slots", 6, 3),
+    ]
 
 
 def test_trials_go_on_where_they_stopped(setting: Setting, tmp_path: Path) -> None:

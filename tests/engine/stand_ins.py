@@ -134,8 +134,8 @@ class FakeContext:
 
     def _run(self) -> None:
         given = {name: self._view(name, shape) for name, shape in self.shapes.items()}
-        (face,) = self.engine.session.run(None, given)
-        self._view("face", face.shape)[...] = face
+        for tensor, output in zip(self.engine.session.get_outputs(), self.engine.session.run(None, given), strict=True):
+            self._view(tensor.name, output.shape)[...] = output
 
     def _view(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         dtype = fake_nptype(self.engine.get_tensor_dtype(name))

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from mfm_edge.engine.onnx import SHIPPED_MODEL, OnnxEngine
-from mfm_edge.errors import ModelError
+from mfm_edge.errors import ArgumentError, ModelError
 from mfm_edge.runtime import MfmRuntime
 from mfm_edge.style import expand
 
@@ -28,14 +28,14 @@ def crops() -> np.ndarray:
 
 
 def test_batch_gives_what_single_crops_give(engine, key, crops):
-    together = engine.modify(crops, key)
-    alone = np.concatenate([engine.modify(crops[i : i + 1], key) for i in range(3)])
+    together = engine.modify(crops, [key] * 3).faces
+    alone = np.concatenate([engine.modify(crops[i : i + 1], [key]).faces for i in range(3)])
     assert together.shape == crops.shape and together.dtype == np.uint8
     assert np.abs(together.astype(int) - alone).max() <= 1  # rounding of a last bit
 
 
 def test_nothing_outside_the_window_changes(engine, key, crops):
-    out = engine.modify(crops, key)
+    out = engine.modify(crops, [key] * 3).faces
     outside = np.ones((128, 128), bool)
     outside[28:124, 16:112] = False
     np.testing.assert_array_equal(out[:, outside], crops[:, outside])
@@ -43,15 +43,20 @@ def test_nothing_outside_the_window_changes(engine, key, crops):
 
 
 def test_another_key_gives_another_face(engine, key, crops):
-    other = engine.modify(crops, expand(b"o" * 32, np.zeros(17, np.float32)))
-    assert (other != engine.modify(crops, key)).mean() > 0.05
+    other = expand(b"o" * 32, np.zeros(17, np.float32))
+    plain = engine.modify(crops, [key] * 3).faces
+    mixed = engine.modify(crops, [key, other, key]).faces
+    assert np.abs(mixed[[0, 2]].astype(int) - plain[[0, 2]]).max() <= 1  # a key is for its own crop
+    assert (mixed[1] != plain[1]).mean() > 0.05
+    with pytest.raises(ArgumentError, match="keys: got 1 for 3 crops"):
+        engine.modify(crops, [key])
 
 
 def test_colours_are_not_swapped(engine, key):
     # Far from a face the network changes little: a red picture must not come back blue.
     red = np.zeros((1, 128, 128, 3), np.uint8)
     red[..., 2] = 200
-    out = engine.modify(red, key).astype(float).mean((0, 1, 2))
+    out = engine.modify(red, [key]).faces.astype(float).mean((0, 1, 2))
     assert out[2] > out[0] + 100
 
 

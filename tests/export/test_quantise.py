@@ -145,7 +145,7 @@ def test_a_variant_that_was_written_is_loaded_and_a_damaged_one_is_not(tmp_path:
     narrow, engine = OnnxEngine(folder, precision="f16", trust_unknown_model=True), OnnxEngine(folder)
     assert narrow.model_id == engine.model_id and narrow.provider == "CPUExecutionProvider, f16"
     crops, key = demo_crops(1), keys()[0]
-    found = narrow.modify(crops, key).astype(int) - engine.modify(crops, key)
+    found = narrow.modify(crops, [key]).faces.astype(int) - engine.modify(crops, [key]).faces
     assert 0 < np.abs(found).max() < 20
     (folder / "f16" / f"{PART}.onnx").write_bytes(b"")
     with pytest.raises(ModelError, match=rf"f16.{PART}\.onnx has sha256"):

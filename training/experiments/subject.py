@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.engine.onnx import OnnxEngine
-from mfm_edge.factors import Factors, KeyDerivation, derive_secret
-from mfm_edge.style import StyleKey, expand
+from mfm_edge.factors import IMAGE_SALT, Factors, KeyDerivation, derive_secret
+from mfm_edge.style import FaceKeys, StyleKey, expand
 from training.data import FaceSet, load_faces
 from training.metrics.judges import JUDGES, Judge
 
@@ -21,6 +21,7 @@ Crops = NDArray[np.uint8]
 
 CHEAP = KeyDerivation(iterations=1, lanes=1, memory_kib=64)
 """Keys of any cost are equally random; the default's cost is for attackers."""
+BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,9 @@ def split_unseen(everyone: FaceSet, faces: int) -> tuple[FaceSet, FaceSet]:
     return everyone.take(even[spread[0]]), everyone.take(odd[spread[1]])
 
 
-def key_of(factors: Factors) -> StyleKey:
-    """The key of factors, from a derivation that costs nothing."""
-    return expand(derive_secret(factors, parameters=CHEAP), factors.attribute_vector())
+def key_of(factors: Factors, salt: bytes = IMAGE_SALT, *, slot: int = 0) -> StyleKey:
+    """A key of a picture's or stream's faces, from a derivation that costs nothing."""
+    return FaceKeys(derive_secret(factors, salt=salt, parameters=CHEAP), factors.attribute_vector()).of(slot)
 
 
 def random_keys(count: int, rng: np.random.Generator) -> list[StyleKey]:
@@ -68,9 +69,9 @@ def random_keys(count: int, rng: np.random.Generator) -> list[StyleKey]:
 def modify(engine: OnnxEngine, crops: Crops, landmarks: NDArray[np.float32], keys: Sequence[StyleKey]) -> Crops:
     """(N, 128, 128, 3) uint8 RGB -> the same shape, key i % len(keys) for crop i; landmarks: (N, 5, 2) crop px, of the
     originals, also where surrogates are turned back."""
-    out = np.empty_like(crops)
-    for k, key in enumerate(keys):
-        for start in range(k, len(crops), len(keys) * 16):
-            index = np.arange(start, len(crops), len(keys))[:16]
-            out[index] = engine.modify(crops[index][..., ::-1], key, landmarks[index])[..., ::-1]
-    return out
+    done = []
+    for start in range(0, len(crops), BATCH):
+        some = slice(start, start + BATCH)
+        own = [keys[i % len(keys)] for i in range(len(crops))[some]]
+        done.append(engine.modify(crops[some][..., ::-1], own, landmarks[some]).faces[..., ::-1])
+    return np.concatenate(done)
