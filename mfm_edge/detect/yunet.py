@@ -25,9 +25,10 @@ _LARGEST = 0.6
 _SMALLER, _MIRRORED = 0.4, 1 / 16
 """How much smaller the second look's view is, and the part of its longer side that is mirrored beyond each edge:
 640x360 become 256x144 with 16 px around, which are 288x176."""
-_IN_DOUBT, _NEAR = 0.75, 0.25
-"""What part of the asked confidence is enough in the second look for faces taller than this part of the view. Smaller
-ones count only at an edge: elsewhere what the first look does not find was clothes and hands as often as faces."""
+_NEAR, _IN_DOUBT, _AT_EDGE = 0.25, -0.06, 0.05
+"""What the second look finds counts only when it is taller than this part of the view, and then for less confidence
+than was asked; or at an edge, where mirrors make faces of patterns, too, for more. Anything else that the first look
+does not find was clothes and hands as often as faces."""
 
 
 class YuNetDetector:
@@ -39,7 +40,7 @@ class YuNetDetector:
 
     Every frame is looked at a second time, smaller and mirrored at its edges: the network sees large profiles only when
     they are small, and half a face at the frame's edge only when its mirror image makes a whole one of it. What is
-    large there counts from three quarters of `score` on, what is small only at an edge; what this finds and costs:
+    large there counts for a little less confidence, what is small only at an edge; what this finds:
     `python -m benchmarks.missed_faces`. Frames without a face, and close-ups in which one fills the view, are looked at
     once more, smaller and with a black border around them: the network does not know faces that fill the image.
 
@@ -79,15 +80,15 @@ class YuNetDetector:
         small = _resized(view, _SMALLER)
         margin = min(round(_MIRRORED * max(small.shape[:2])), min(small.shape[:2]))
         mirrored = cv2.copyMakeBorder(small, margin, margin, margin, margin, cv2.BORDER_REFLECT)
-        found = self._look(np.asarray(mirrored, np.uint8), _IN_DOUBT * self._score)
+        found = self._look(np.asarray(mirrored, np.uint8), max(0.0, self._score + _IN_DOUBT))
         found[:, :14] -= margin
         found = _scaled(found, small, view)
-        low, high, size = found[:, :2], found[:, 2:4], found[:, 2:4] - found[:, :2]
+        low, high, size, score = found[:, :2], found[:, 2:4], found[:, 2:4] - found[:, :2], found[:, 14]
         end = (view.shape[1], view.shape[0])
-        inside = ((low > -0.75 * size) & (high < end + 0.75 * size)).all(axis=1)  # what is not is a mirror image alone
-        near = size[:, 1] > _NEAR * view.shape[0]
-        at_edge = (found[:, 14] >= self._score) & ((low < 0.1 * size) | (high > end - 0.1 * size)).any(axis=1)
-        found = found[inside & (near | at_edge)]
+        near = (size[:, 1] > _NEAR * view.shape[0]) & ((low >= 0) & (high <= end)).all(axis=1)
+        at_edge = ((low < 0.1 * size) | (high > end - 0.1 * size)).any(axis=1) & (score >= self._score + _AT_EDGE)
+        own = ((low > -0.75 * size) & (high < end + 0.75 * size)).all(axis=1)  # what is not is a mirror image alone
+        found = found[own & (near | at_edge)]
         best: NDArray[np.float32] = found[suppress(found[:, :4], found[:, 14], self._overlap)]
         return best
 

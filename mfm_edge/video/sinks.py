@@ -190,8 +190,9 @@ class FileSink:
 
         rate = Fraction(frame_rate or 25).limit_denominator(1001)
         if "libx264" in av.codecs_available:
-            # zerolatency: no frame waits in the encoder, or a killed process would lose it.
-            options = {"crf": str(crf), "preset": "veryfast", "tune": "zerolatency"}
+            # zerolatency: no frame waits in the encoder, or a killed process would lose it. superfast: as exact as
+            # veryfast (44.5 dB at crf 18 on real 720p), for 0.7 of its processor time and 1.2 of its bytes.
+            options = {"crf": str(crf), "preset": "superfast", "tune": "zerolatency"}
             stream = self._container.add_stream("libx264", rate=rate, options=options)
         else:
             self.notices.append(
