@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mfm_edge.engine import Modified
 from mfm_edge.engine.steps import run_parts
 from mfm_edge.style import StyleKey
 from training.networks import Modifier
@@ -22,10 +24,10 @@ class UnexportedEngine:
         self._parts = dict(network.named_children())
 
     def modify(
-        self, crops: NDArray[np.uint8], key: StyleKey, landmarks: NDArray[np.float32] | None = None
-    ) -> NDArray[np.uint8]:
-        """(N, 128, 128, 3) uint8 BGR -> the same shape; see mfm_edge.engine.Engine."""
-        return run_parts(self._run, crops, key, landmarks)
+        self, crops: NDArray[np.uint8], keys: Sequence[StyleKey], landmarks: NDArray[np.float32] | None = None
+    ) -> Modified:
+        """(N, 128, 128, 3) uint8 BGR, a key each; see mfm_edge.engine.Engine."""
+        return run_parts(self._run, crops, keys, landmarks)
 
     @torch.inference_mode()
     def _run(self, part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
