@@ -116,9 +116,10 @@ class Trainer:
         crops[turned], landmarks[turned] = mirrored(crops[turned], landmarks[turned])
         return index, crops, landmarks
 
-    def _real_others(self, index: NDArray[np.intp], places: NDArray[np.float32]) -> Tensor:
-        """Photographs of other people much like these, with eyes, nose and mouth at the same places."""
-        found = self.targets.find(index, self.rng)
+    def _real_others(self, index: NDArray[np.intp], asked: Tensor, places: NDArray[np.float32]) -> Tensor:
+        """Photographs of other people much like these who have what is asked for (N,A), with eyes, nose and mouth at
+        the same places."""
+        found = self.targets.find(index, asked.cpu().numpy(), self.rng)
         return to_tensor(moved(self.faces.crops[found], self.faces.landmarks[found], places)).to(self.device)
 
     def step(self) -> dict[str, float]:
@@ -135,7 +136,7 @@ class Trainer:
         # For some of the batch the key asks for a real other person, so that there is a photograph to learn from.
         swaps = int(n * config.swap_share)
         view = random_view(n, int(self.rng.choice(config.chips))).to(device)
-        real_target = self._real_others(index[:swaps], places[:swaps])
+        real_target = self._real_others(index[:swaps], keys.attributes[:swaps], places[:swaps])
         with torch.no_grad():
             embedding_x, features_x = self.recogniser(x, view)
             apart = distance(embedding_x, embedding_x.roll(1, 0)).mean()

@@ -23,11 +23,12 @@ _ATTRIBUTE_WEIGHTS = {
     "beard": 1.0,
     "pale_skin": 1.0,
 }
+_ASKED_WEIGHT = 6.0  # of an attribute that a factor asks for
 
 
 class TargetFinder:
     """Nearest neighbours in landmarks, attributes and coarse colour among a fresh random subset each time, so the same
-    face meets many different targets."""
+    face meets many different targets; of those, people who have what is asked for."""
 
     def __init__(self, faces: FaceSet, *, candidates: int = 1500) -> None:
         landmarks = faces.landmarks - faces.landmarks.mean(0)
@@ -39,12 +40,18 @@ class TargetFinder:
         ]
         self._features = np.concatenate([landmarks, colour, *columns], 1).astype(np.float32)
         self._identities = faces.identities
+        self._labels = 2 * faces.attributes.astype(np.float32) - 1
         self._candidates = candidates
 
-    def find(self, index: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-        """(N,) indices of faces -> (N,) indices of other people that match each best."""
+    def find(
+        self, index: NDArray[np.intp], asked: NDArray[np.float32], rng: np.random.Generator
+    ) -> NDArray[np.intp]:
+        """(N,) indices of faces, and attributes asked for (N,A) in {-1,0,+1} -> (N,) indices of other people that match
+        each best."""
         pool = rng.integers(0, len(self._features), self._candidates)
         gap = ((self._features[index][:, None] - self._features[pool][None]) ** 2).sum(2)
+        lacking = (np.abs(asked).sum(1, keepdims=True) - asked @ self._labels[pool].T) / 2
+        gap += _ASKED_WEIGHT**2 * lacking
         gap[self._identities[index][:, None] == self._identities[pool][None]] = np.inf
         return pool[gap.argmin(1)]
 

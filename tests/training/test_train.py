@@ -47,11 +47,23 @@ def test_crops_match_their_labels_and_the_template(faces):
 def test_targets_are_other_people_in_a_similar_pose(faces):
     finder = TargetFinder(faces, candidates=200)
     index = np.arange(40)
-    found = finder.find(index, np.random.default_rng(0))
+    found = finder.find(index, np.zeros((40, 17), np.float32), np.random.default_rng(0))
     assert (faces.identities[found] != faces.identities[index]).all()
     nose = faces.landmarks[:, 2, 0]
     random = np.random.default_rng(1).integers(0, 240, 40)
     assert np.abs(nose[found] - nose[index]).mean() < np.abs(nose[random] - nose[index]).mean()
+
+
+def test_targets_have_what_is_asked_for(faces):
+    """More often than anybody, and than those who are found when nothing is asked for."""
+    finder, index = TargetFinder(faces, candidates=240), np.arange(60)
+    for attribute, wanted in ((4, True), (4, False), (6, True), (15, True)):
+        asked = np.zeros((60, 17), np.float32)
+        shares = []
+        for asked[:, attribute] in (0, 1 if wanted else -1):
+            found = finder.find(index, asked, np.random.default_rng(0))
+            shares.append((faces.attributes[found, attribute] == wanted).mean())
+        assert shares[1] > 0.9 and shares[1] > shares[0] + 0.2
 
 
 def test_a_target_is_moved_to_where_the_face_has_its_landmarks():
