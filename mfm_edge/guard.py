@@ -31,8 +31,8 @@ _MAX_RESIDUAL = 8.0
 
 Measured on the network of step 22644, which is told where the landmarks are. From 8 to 10, of 41 faces that it never
 saw (10 of CelebA's, 29 of a clip, 2 of photos) SFace and MobileFaceNet matched no surrogate to its original, and 39 and
-37 of the restored ones, at 31 to 34 dB (36 below 4); of 108 that it was trained on SFace matched 7 surrogates,
-MobileFaceNet one. But what one sees is a face that looks at the viewer in the outline of a profile that stays as it
+37 of the restored ones, at 31 to 34 dB (36 below 4); of 108 surrogates of faces that it was trained on SFace matched
+7, MobileFaceNet one. But what one sees is a face that looks at the viewer in the outline of a profile that stays as it
 was, and recognisers do not judge outlines. From 10 to 13, three of six unseen faces did not come back (21 dB)."""
 
 _CALM = 10

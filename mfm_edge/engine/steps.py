@@ -13,6 +13,7 @@ from mfm_edge.align import TEMPLATE
 from mfm_edge.engine import Modified
 from mfm_edge.errors import ArgumentError
 from mfm_edge.latent import repeat_add
+from mfm_edge.pixels import to_pixels, to_planes
 from mfm_edge.style import StyleKey
 
 __all__ = ["RunPart", "run_parts"]
@@ -31,9 +32,7 @@ def run_parts(
     n = len(crops)
     if len(keys) != n:
         raise ArgumentError(f"keys: got {len(keys)} for {n} crops, takes one for each")
-    x = np.ascontiguousarray(crops[..., ::-1].transpose(0, 3, 1, 2), np.float32)
-    x *= 1 / 127.5
-    x -= 1
+    x = to_planes(np.ascontiguousarray(crops))
     places = np.broadcast_to(TEMPLATE.astype(np.float32), (n, *TEMPLATE.shape)) if landmarks is None else landmarks
     stacked = {part.name: np.stack([getattr(key, part.name) for key in keys]) for part in fields(StyleKey)}
     scramble = {name: stacked.pop(name) for name in ("order", "signs", "mark")}
@@ -49,8 +48,4 @@ def run_parts(
         **scramble,
         crop=x,
     )
-    y += 1
-    y *= 127.5
-    np.rint(y, out=y)
-    faces = np.ascontiguousarray(y.astype(np.uint8).transpose(0, 2, 3, 1)[..., ::-1])
-    return Modified(faces, trust[:, 0])
+    return Modified(to_pixels(y), trust[:, 0])

@@ -105,7 +105,6 @@ def test_the_export_equals_its_run_and_one_changed_weight_does_not(exported, tmp
     assert ("ONNX Runtime", "content_encoder, share") in differs(copy)
 
 
-@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
 def test_the_command_fails_closed_on_a_changed_model(exported, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(backends, "onnx_reference", backends.onnx_runtime)  # it takes seconds a face
     monkeypatch.setattr("export.verify.FACTORS", FACTORS[:1])
