@@ -29,7 +29,7 @@ def test_one_file_serves_every_batch(exported, part):
         found = session.run(None, {name: value.numpy() for name, value in inputs.items()})
         for one, other in zip(found, expected if isinstance(expected, tuple) else (expected,), strict=True):
             assert one.shape == tuple(other.shape) and one.shape[0] == batch
-            assert other.std() > 0.01
+            assert (part == "decoder" and other.shape == (batch, 1)) or other.std() > 0.01  # trust may be all zero
             np.testing.assert_allclose(one, other.numpy(), atol=TOLERANCE, rtol=0)
 
 
