@@ -174,15 +174,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--precision", choices=precisions, action="append", help="only this one; may be repeated")
     parser.add_argument("--faces", type=int, default=200, help="validation faces to measure on (default: %(default)s)")
     args = parser.parse_args(argv)
-    from training.data import load_faces
-    from training.metrics.judges import JUDGES, Judge
+    from training.data import load_faces, models_of
+    from training.metrics.judges import unseen_judges
 
-    recognisers = args.models or args.data.resolve().parent.parent / "models"
     try:
         model = read_model(args.model)
         known = load_faces(args.data, "train", limit=CALIBRATION_FACES)
         everyone = load_faces(args.data, "val")
-        judges = [Judge(name, recognisers) for name, spec in JUDGES.items() if not spec.used_in_training]
+        judges = unseen_judges(args.models or models_of(args.data))
     except (MfmError, OSError, RuntimeError, ValueError) as error:  # torch raises the last two for a missing recogniser
         print(f"export.quantise: {error}", file=sys.stderr)
         return 2

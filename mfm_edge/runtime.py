@@ -17,7 +17,7 @@ from mfm_edge.align import TEMPLATE, align, extract
 from mfm_edge.detect import Detector, StillSceneDetector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
-from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys, derive_secret
+from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys
 from mfm_edge.guard import SteadyTrust, cover_face, cover_frame, hides, trusts
 from mfm_edge.paste import paste
 from mfm_edge.selection import Selection
@@ -117,9 +117,8 @@ class MfmRuntime:
         selection: whom `MfmStream.anonymize` anonymises; None: everybody.
         """
         salt = os.urandom(16) if salt is None else bytes(salt)
-        secrets = derive_keys(_checked(factors), salt=salt, parameters=key_derivation)
-        keys = FaceKeys(secrets.style, factors.attribute_vector())
-        return MfmStream(self, keys, salt, key_derivation, sealing_key=secrets.sealing, selection=selection)
+        keys, sealing_key = _derive(factors, salt, key_derivation)
+        return MfmStream(self, keys, salt, key_derivation, sealing_key=sealing_key, selection=selection)
 
     def _keys_for(self, factors: Factors) -> FaceKeys:
         return self._keys(_checked(factors), IMAGE_SALT, DEFAULT_KEY_DERIVATION)
@@ -277,11 +276,10 @@ class MfmStream:
     def change_factors(self, factors: Factors) -> None:
         """Other keys, under the same salt, from the next frame on; may be called from another thread. Takes as long as
         opening a stream. What came before needs the old factors, so this is for streams that nobody records."""
-        secrets = derive_keys(_checked(factors), salt=self.salt, parameters=self.key_derivation)
-        keys = FaceKeys(secrets.style, factors.attribute_vector())
+        keys, sealing_key = _derive(factors, self.salt, self.key_derivation)
         with self._changing:
             self._live_keys()
-            self._keys, self._sealing_key, self._slots = keys, secrets.sealing, SlotMemory()
+            self._keys, self._sealing_key, self._slots = keys, sealing_key, SlotMemory()
 
     def close(self) -> None:
         """Forget the keys. The stream takes no frame afterwards."""
@@ -328,5 +326,11 @@ def _records(frame: NDArray[np.uint8], faces: Sequence[Face]) -> list[FaceRecord
     ]
 
 
+def _derive(factors: Factors, salt: bytes, parameters: KeyDerivation) -> tuple[FaceKeys, bytes]:
+    """The faces' keys and the sealing key."""
+    secrets = derive_keys(_checked(factors), salt=salt, parameters=parameters)
+    return FaceKeys(secrets.style, factors.attribute_vector()), secrets.sealing
+
+
 def _face_keys(factors: Factors, salt: bytes, parameters: KeyDerivation) -> FaceKeys:
-    return FaceKeys(derive_secret(factors, salt=salt, parameters=parameters), factors.attribute_vector())
+    return _derive(factors, salt, parameters)[0]

@@ -22,13 +22,13 @@ from typing import Any
 import torch
 
 from training.config import Config, Weights
-from training.data import FaceSet, load_faces
+from training.data import FaceSet, load_faces, models_of
 from training.experiments.made import Made, make_faces
 from training.experiments.quality import quality
 from training.experiments.subject import split_unseen
 from training.experiments.unexported import UnexportedEngine
 from training.metrics.frechet import frechet_distance
-from training.metrics.judges import JUDGES, Judge
+from training.metrics.judges import unseen_judges
 from training.metrics.mobilenet import MobileNetFeatures
 from training.metrics.package_weights import MissingPackage
 from training.networks import Modifier
@@ -72,8 +72,7 @@ def _train(trainer: Trainer, *, minutes: float | None, steps: int | None) -> Non
 def _measure(network: Modifier, data: Path, models: Path, count: int) -> dict[str, float]:
     """Of `count` people that it never saw, by recognisers that never trained it."""
     faces, others = split_unseen(load_faces(data, "val"), count)
-    judges = [Judge(name, models) for name, spec in JUDGES.items() if not spec.used_in_training]
-    made = Made(make_faces(UnexportedEngine(network.cpu()), faces), judges)
+    made = Made(make_faces(UnexportedEngine(network.cpu()), faces), unseen_judges(models))
     found = {goal.what: float(goal.value) for goal in quality(made).goals}
     try:
         features = MobileNetFeatures()
@@ -137,7 +136,7 @@ def _section(found: dict[str, dict[str, Any]]) -> Section:
 
 def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
-    args.models = args.models or args.data.resolve().parent.parent / "models"
+    args.models = args.models or models_of(args.data)
     args.out.mkdir(parents=True, exist_ok=True)
     faces, recogniser = load_faces(args.data, "train", limit=args.limit), Recogniser(args.models)
     found: dict[str, dict[str, Any]] = {}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mfm_edge.factors import ATTRIBUTES
 
-__all__ = ["FaceSet", "label_columns", "load_faces", "mirrored", "to_tensor"]
+__all__ = ["FaceSet", "label_columns", "load_faces", "mirrored", "models_of", "to_tensor"]
 
 # Column of the CelebA labels behind each factor, and whether the label says the opposite of the factor.
 label_columns: dict[str, tuple[str, bool]] = {
@@ -82,6 +82,11 @@ def load_faces(folder: Path, part: str, *, limit: int | None = None) -> FaceSet:
         attributes=np.concatenate(attributes),
         landmarks=np.concatenate(landmarks),
     )
+
+
+def models_of(folder: Path) -> Path:
+    """Where the recognisers lie unless told otherwise, from the folder of the faces: ../../models."""
+    return folder.resolve().parent.parent / "models"
 
 
 def mirrored(

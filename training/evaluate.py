@@ -22,7 +22,7 @@ import numpy as np
 
 from mfm_edge.engine.onnx import CARD, SHIPPED_MODEL
 from mfm_edge.runtime import MfmRuntime
-from training.data import FaceSet, load_faces
+from training.data import FaceSet, load_faces, models_of
 from training.experiments.attacked import attacked
 from training.experiments.clips import clips
 from training.experiments.control import control
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     folder: Path = args.report
     folder.mkdir(parents=True, exist_ok=True)
-    models = args.models or args.data.resolve().parent.parent / "models"
+    models = args.models or models_of(args.data)
     subject = Subject.load(args.data, models, args.model, args.faces)
     engine, faces, judges = subject.engine, subject.faces, subject.judges()
     made = Made(make_faces(engine, faces), subject.judges(trained_on=True))

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from training.config import PAPER_WEIGHTS, Config
-from training.data import FaceSet, load_faces, to_tensor
+from training.data import FaceSet, load_faces, models_of, to_tensor
 from training.keys import random_keys
 from training.networks import Modifier
 from training.phase1 import Phase1
@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(config.seed)
     faces = load_faces(args.data, "train", limit=args.limit)
     validation = load_faces(args.data, "val", limit=600).take(slice(0, None, 50))
-    recogniser = Recogniser(args.models or args.data.resolve().parent.parent / "models")
+    recogniser = Recogniser(args.models or models_of(args.data))
     networks = None
     if args.start is not None and not (args.run / "checkpoint.pt").exists():
         networks, packed = unpack(args.start)

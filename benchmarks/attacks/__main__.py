@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import report
 from benchmarks.attacks.counts import Row, to_markdown, to_text
 from benchmarks.attacks.guesses import CODES, FACTORS
 from benchmarks.attacks.key_recovery import recovered
@@ -26,10 +27,10 @@ from benchmarks.attacks.setting import Setting
 from benchmarks.attacks.surrogates import averaged, identified, linked
 from benchmarks.attacks.trials import GOAL, Trials
 from mfm_edge.engine.onnx import SHIPPED_MODEL
+from training.data import models_of
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULT, DOCUMENT = ROOT / "benchmarks" / "results" / "attacks.json", ROOT / "docs" / "security.md"
-BEGIN, END = "<!-- attacks: begin (generated from benchmarks/results/attacks.json) -->", "<!-- attacks: end -->"
+NAME = "attacks"
+RESULT, DOCUMENT = report.RESULTS / f"{NAME}.json", report.ROOT / "docs" / "security.md"
 GUESSES = ("factors", "codes")
 ATTACKS = (*GUESSES, "key", "averaging", "linking", "identification", "learning", "inversion")
 
@@ -56,7 +57,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.publish and set(options.only) != set(ATTACKS):
         parser.error("--publish takes all attacks, not --only some of them")
-    models = options.models or options.data.resolve().parent.parent / "models"
+    models = options.models or models_of(options.data)
     setting = Setting.load(options.data, models, options.model, options.people)
     few = setting.few(options.few)
 
@@ -100,10 +101,8 @@ def main() -> int:
 
 def publish(rows: list[Row], document: Path, *, model_id: str) -> None:
     """Write the table between the document's markers."""
-    before, rest = document.read_text().split(BEGIN)
-    after = rest.split(END)[1]
     told = f"Of network {model_id}, in per cent of the pairs, with 95 % intervals in brackets.\n\n{to_markdown(rows)}\n"
-    document.write_text(f"{before}{BEGIN}\n{told}\nWritten by `python -m benchmarks.attacks --publish`.\n{END}{after}")
+    report.publish(NAME, f"{told}\nWritten by `python -m benchmarks.attacks --publish`.", document)
 
 
 if __name__ == "__main__":

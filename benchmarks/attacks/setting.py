@@ -18,7 +18,7 @@ from benchmarks.attacks.counts import Row
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.style import StyleKey
 from training.experiments.subject import BATCH, Crops, modify
-from training.metrics.judges import JUDGES, Judge
+from training.metrics.judges import Judge, unseen_judges
 
 __all__ = ["Photos", "Setting", "salt_of"]
 
@@ -54,9 +54,8 @@ class Setting:
         The network gets one thread a call: attacks run as many calls at once as there are cores.
         """
         first, second = _two_photos(data, people)
-        judges = tuple(Judge(name, models) for name, spec in JUDGES.items() if not spec.used_in_training)
         engine = OnnxEngine(model, threads=1, trust_unknown_model=True)
-        return cls(engine, first, second, judges)
+        return cls(engine, first, second, tuple(unseen_judges(models)))
 
     def few(self, people: int) -> Setting:
         """The same with some of the people, spread over all of them."""

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import ATTRIBUTES, Factors
-from mfm_edge.style import StyleKey
 from training.data import FaceSet
 from training.experiments.subject import key_of, modify
 from training.metrics.attributes import AttributeJudge, balanced_accuracy
@@ -45,12 +44,17 @@ def requests() -> Iterator[tuple[str, Factors, int, bool]]:
 def control(engine: OnnxEngine, faces: FaceSet, unseen: FaceSet, judge: AttributeJudge) -> Section:
     """faces: to be anonymised, once for each request. unseen: labelled people to tell how good the judge is."""
     trust = _right(judge.present(unseen.crops), unseen.attributes)
-    before = judge.present(faces.crops)
-    plain = judge.present(modify(engine, faces.crops, faces.landmarks, _keys(Factors("control"), len(faces))))
+
+    def found(factors: Factors) -> NDArray[np.bool_]:
+        # A key for each face: whom a single one asks for has attributes, too, that nobody asked for.
+        keys = [key_of(factors, b"control %04d" % i) for i in range(len(faces))]
+        return judge.present(modify(engine, faces.crops, faces.landmarks, keys))
+
+    before, plain = judge.present(faces.crops), found(Factors("control"))
     rows: list[list[str | float | None]] = []
     kept_all: list[NDArray[np.bool_]] = []
     for name, factors, index, wanted in requests():
-        after = judge.present(modify(engine, faces.crops, faces.landmarks, _keys(factors, len(faces))))
+        after = found(factors)
         had = before[:, index] == wanted
         there, unasked = after[:, index] == wanted, plain[:, index] == wanted
         others = [i for i in range(len(ATTRIBUTES)) if i != index and not (index < 4 and i < 4)]
@@ -85,11 +89,6 @@ def control(engine: OnnxEngine, faces: FaceSet, unseen: FaceSet, judge: Attribut
             "label in whom it sees it. A share that it gives cannot be trusted beyond that."
         ],
     )  # fmt: skip
-
-
-def _keys(factors: Factors, count: int) -> list[StyleKey]:
-    """One for each face: whom a single key asks for has attributes, too, that nobody asked for."""
-    return [key_of(factors, b"control %04d" % i) for i in range(count)]
 
 
 def _right(found: NDArray[np.bool_], labels: NDArray[np.bool_]) -> dict[bool, list[float | None]]:

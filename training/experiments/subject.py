@@ -13,7 +13,7 @@ from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import IMAGE_SALT, Factors, KeyDerivation, derive_secret
 from mfm_edge.style import FaceKeys, StyleKey, expand
 from training.data import FaceSet, load_faces
-from training.metrics.judges import JUDGES, Judge
+from training.metrics.judges import JUDGES, Judge, unseen_judges
 
 __all__ = ["Crops", "Subject", "key_of", "modify", "random_keys", "split_unseen"]
 
@@ -36,7 +36,7 @@ class Subject:
 
     def judges(self, *, trained_on: bool = False) -> list[Judge]:
         """Recognisers that training never used; with `trained_on` also the others, which never count."""
-        return [Judge(name, self.models) for name, spec in JUDGES.items() if trained_on or not spec.used_in_training]
+        return [Judge(name, self.models) for name in JUDGES] if trained_on else unseen_judges(self.models)
 
     @staticmethod
     def load(data: Path, models: Path, model: Path, faces: int) -> Subject:

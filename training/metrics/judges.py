@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mfm_edge.align import TEMPLATE
 
-__all__ = ["JUDGES", "Judge"]
+__all__ = ["JUDGES", "Judge", "unseen_judges"]
 
 # ArcFace's template, 112 px: both eyes, nose tip, mouth corners.
 ARCFACE = np.array([(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)])
@@ -73,6 +73,11 @@ class Judge:
     def same(self, a: Tensor, b: Tensor) -> NDArray[np.bool_]:
         """(N,) bool: row i of a and row i of b are judged to be one person."""
         return ((a * b).sum(1) >= self.threshold).numpy()
+
+
+def unseen_judges(models: Path) -> list[Judge]:
+    """Those that training never used, from the recognisers' folder."""
+    return [Judge(name, models) for name, spec in JUDGES.items() if not spec.used_in_training]
 
 
 def _grid(template: NDArray[np.float64], side: int) -> Tensor:
