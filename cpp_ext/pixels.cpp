@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "vector_clones.h"
+
 namespace mfm {
 namespace {
 
@@ -27,7 +29,7 @@ inline std::uint32_t to_level(float value) noexcept {
 
 }  // namespace
 
-void to_planes(const std::uint8_t* pixels, float* planes, std::size_t batch, std::size_t plane) noexcept {
+MFM_CLONES void to_planes(const std::uint8_t* pixels, float* planes, std::size_t batch, std::size_t plane) noexcept {
     std::uint32_t words[BLOCK];
     for (std::size_t n = 0; n < batch; ++n, planes += 3 * plane) {
         for (std::size_t start = 0; start < plane; start += BLOCK) {
@@ -42,7 +44,7 @@ void to_planes(const std::uint8_t* pixels, float* planes, std::size_t batch, std
     }
 }
 
-void to_pixels(const float* planes, std::uint8_t* pixels, std::size_t batch, std::size_t plane) noexcept {
+MFM_CLONES void to_pixels(const float* planes, std::uint8_t* pixels, std::size_t batch, std::size_t plane) noexcept {
     std::uint32_t words[BLOCK];
     for (std::size_t n = 0; n < batch; ++n, planes += 3 * plane) {
         for (std::size_t start = 0; start < plane; start += BLOCK) {

@@ -48,7 +48,9 @@ def test_native_equals_reference(
     rng = np.random.default_rng(seed)
     frame = rng.integers(0, 256, (height, width, 3), np.uint8)
     layer = rng.uniform(-20, 280, (256, 256, 4)).astype(np.float32)
-    layer[..., 3] = rng.uniform(0, 1, (256, 256))
+    layer[..., 3] = rng.choice([0, rng.uniform(), 1], (256, 256))
+    left, top, right, bottom = rng.integers(0, 257, 4)  # what the weight covers, perhaps nothing
+    layer[:top, :, 3] = layer[bottom:, :, 3] = layer[:, :left, 3] = layer[:, right:, 3] = 0
     matrix = similarity(scale, degrees, (x, y)) * 2
     expected = frame.copy()
     blend_layer_reference(expected, layer, matrix)

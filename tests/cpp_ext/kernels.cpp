@@ -76,6 +76,9 @@ void blend_layer_is_the_plain_loop() {
         for (auto& value : frame) value = static_cast<std::uint8_t>(between(0, 255));
         for (std::size_t i = 0; i < layer.size(); ++i)
             layer[i] = static_cast<float>(i % 4 == 3 ? real(0, 1) : real(0, 255));
+        for (int edge = between(0, side), i = 0; i < side; ++i)  // weights of 0 and of 1 take ways of their own
+            for (int j = 0; j < side; ++j)
+                if (i >= edge || j >= edge) layer[(std::size_t(i) * side + j) * 4 + 3] = i > j ? 0.0f : 1.0f;
         double matrix[6];
         for (int i = 0; i < 6; ++i) matrix[i] = i % 3 == 2 ? real(-20, 20) : real(-2, 2);
         auto expected = frame;
