@@ -25,6 +25,7 @@ __all__ = [
     "frame_scale",
     "invert",
     "lanczos_lowpass",
+    "locate",
 ]
 
 TEMPLATE: NDArray[np.float64] = np.array([(49.7, 66.3), (78.0, 66.4), (63.3, 82.6), (51.9, 95.2), (75.7, 95.6)])
@@ -76,9 +77,15 @@ def align(frame: NDArray[np.uint8], face: Face) -> AlignedFace:
 
     frame: (H, W, 3) uint8 BGR. Raises FrameError for another frame, ArgumentError for landmarks that span no face.
     """
+    matrix, places = locate(face)
+    return AlignedFace(extract(frame, matrix), matrix, places)
+
+
+def locate(face: Face) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Matrix and landmarks of AlignedFace without its crop. Raises ArgumentError for landmarks that span no face."""
     matrix = estimate_transform(face.landmarks)
     places = face.landmarks @ matrix[:, :2].T + matrix[:, 2]
-    return AlignedFace(extract(frame, matrix), matrix, np.round(places, 2).astype(np.float32))
+    return matrix, np.round(places, 2).astype(np.float32)
 
 
 def extract(frame: NDArray[np.uint8], matrix: ArrayLike) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.align import TEMPLATE, align, extract
+from mfm_edge.align import TEMPLATE, align, extract, locate
 from mfm_edge.detect import Detector, StillSceneDetector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
@@ -100,7 +100,7 @@ class MfmRuntime:
         keys = self._keys_for(factors)
         if faces is None:
             found = [face for face in self._detector.detect(frame) if trusts(face)]
-            return self._restore(frame, keys, _records(frame, found), [ALL] * len(found))
+            return self._restore(frame, keys, [_record(face) for face in found], [ALL] * len(found))
         return self._restore(frame, keys, faces)
 
     def open_stream(
@@ -261,7 +261,7 @@ class MfmStream:
         tracked = self._found_again.update(self._runtime._detector.detect(frame), frame)
         tracked = tuple(face for face in tracked if trusts(face.face))
         tracks = [face.track for face in tracked]
-        records = _records(frame, [face.face for face in tracked])
+        records = [_record(face.face) for face in tracked]
         restored = self._runtime._restore(frame, keys, records, self._slots.candidates(tracks))
         self._slots.keep(tracks, [face.slot for face in restored.faces if face.slot is not None])
         return restored
@@ -317,13 +317,10 @@ def _checked(factors: Factors) -> Factors:
     return factors
 
 
-def _records(frame: NDArray[np.uint8], faces: Sequence[Face]) -> list[FaceRecord]:
-    """Records of faces that were detected again."""
-    cuts = [align(frame, face) for face in faces]
-    return [
-        FaceRecord(cut.matrix, face.box, face.score, landmarks=cut.landmarks)
-        for face, cut in zip(faces, cuts, strict=True)
-    ]
+def _record(face: Face) -> FaceRecord:
+    """Of a face that was detected again."""
+    matrix, landmarks = locate(face)
+    return FaceRecord(matrix, face.box, face.score, landmarks=landmarks)
 
 
 def _derive(factors: Factors, salt: bytes, parameters: KeyDerivation) -> tuple[FaceKeys, bytes]:
