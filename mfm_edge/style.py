@@ -63,7 +63,8 @@ class StyleKey:
     """What a secret and the attributes mean to the network, for one direction.
 
     rotation: (COORDINATES, COORDINATES) float32, orthogonal, block diagonal by BANDS.
-    person: (COORDINATES,) float32, standard normal: the person that the key asks for, the same in both directions.
+    person: (COORDINATES,) float32, +1 or -1: the person that the key asks for, the same in both directions. Everybody
+    is as unusual as everybody else, and in no coordinate more than in others: single ones far out make no face.
     order: (DETAILS,) int64: where each component of unexpected detail comes from, a permutation within every
     NEIGHBOURS of them; signs: (DETAILS,) float32, +1 or -1, by which they are multiplied then.
     mark: (DETAILS,) float32, +1 or -1, by which the key is known again; it says nothing about order and signs.
@@ -164,9 +165,9 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
 
     secret: at least 16 bytes from factors.derive_secret. attributes: (A,) float32 in {-1, 0, +1}.
     """
-    code, turns, asked = STYLE_SIZE // 8, 16 * COORDINATES**2, 16 * COORDINATES
+    code, turns, asked = STYLE_SIZE // 8, 16 * COORDINATES**2, COORDINATES // 8
     sizes = [code, turns, asked, 4 * DETAILS, DETAILS // 8, DETAILS // 8]
-    stream = np.frombuffer(hashlib.shake_256(b"mfm-edge style 5" + secret).digest(sum(sizes)), np.uint8)
+    stream = np.frombuffer(hashlib.shake_256(b"mfm-edge style 6" + secret).digest(sum(sizes)), np.uint8)
     bits, turn, person, draws, flips, marks = np.split(stream, np.cumsum(sizes)[:-1])
     normal = _normal(turn).reshape(COORDINATES, COORDINATES)
     rotation = np.zeros((COORDINATES, COORDINATES), np.float32)
@@ -177,9 +178,11 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
         rotation[band, band] = q * np.sign(np.diag(r))  # sign fixed: uniform over the orthogonal group
         start += size
     order = shuffled(draws.view("<u4").reshape(-1, NEIGHBOURS))
-    signs, mark = (np.where(np.unpackbits(part) > 0, np.float32(1), np.float32(-1)) for part in (flips, marks))
+    asked_for, signs, mark = (
+        np.where(np.unpackbits(part) > 0, np.float32(1), np.float32(-1)) for part in (person, flips, marks)
+    )
     marked = signature(np.unpackbits(bits).astype(bool), attributes)
-    return StyleKey(rotation, _normal(person).astype(np.float32), order, signs, mark, original_signature(), marked)
+    return StyleKey(rotation, asked_for, order, signs, mark, original_signature(), marked)
 
 
 def _normal(stream: NDArray[np.uint8]) -> NDArray[np.float64]:

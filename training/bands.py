@@ -7,8 +7,6 @@ need. Changing coordinates or hidden part leaves all else as it is, exactly.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,7 +24,8 @@ LIGHT_GRID = SIDE // 2  # 48: cells of 2 px; finer detail is grain
 COLOUR_GRID = SIDE // 4  # 24: cells of 4 px
 BLOCKS = SIDE // BLOCK  # 12: coarse coefficients of luminance a side; of colour there are half as many
 HIDDEN_SHARE = 0.1  # detail whose wavelets lie in the face by this share of their energy is hidden
-DAMPING = 0.3  # of unexpected detail in the surrogate; its noise grows by the inverse of it when restored
+DAMPING = 0.27  # of unexpected detail in the surrogate; its noise grows by the inverse of it when restored
+RIM = 0.5  # detail that lies in the face by less than this is damped as if it did by that much
 GRAIN_DAMPING = 0.5
 MARK = 0.6  # what marks a surrogate's key, in spreads of the component that it is added to
 BOUND = 0.6  # in means of their size, beyond which components count alike: single ones are far off
@@ -89,7 +88,7 @@ class Bands(nn.Module):
             self.register_buffer(name, value, persistent=False)
         parts = zip(depths, space.axes(), space.spreads(), strict=True)
         for i, (depth, axes, spread) in enumerate(parts):
-            self.register_buffer(f"damping{i}", torch.exp(math.log(DAMPING) * depth), persistent=False)
+            self.register_buffer(f"damping{i}", DAMPING ** depth.clamp_min(RIM), persistent=False)
             self.register_buffer(f"axes{i}", torch.from_numpy(axes), persistent=False)
             self.register_buffer(f"spread{i}", torch.from_numpy(spread), persistent=False)
         self.register_buffer(f"damping{GRAIN}", torch.full((len(grain),), GRAIN_DAMPING), persistent=False)

@@ -14,6 +14,8 @@ class Weights:
     b_anonymised: float = 0.0  # eq. 1, first term: |F_d - I|. Holds the network in y = x, hence off.
     b_restored: float = 10.0  # eq. 1, second term: |F_r - I|
     attr_cls: float = 2.0  # eq. 2
+    attr_kept: float = 1.0  # the same for what nobody asks for and stays as in the original
+    likely: float = 1.0  # the attributes that the context tells of the original, against its labels
     adv: float = 0.0  # eq. 3, on fixed identity labels
     feat: float = 9.0  # eq. 4
     feat_local: float = 8.0  # the same for the local features, as push_features
@@ -34,7 +36,7 @@ class Weights:
 
 # The paper's own weights (below its equation 7), for comparison: nothing that measurement added.
 PAPER_WEIGHTS = Weights(
-    b_anonymised=20, b_restored=20, attr_cls=20, adv=1, feat=10, rec=20, domain_cls=20, gan=1,
+    b_anonymised=20, b_restored=20, attr_cls=20, attr_kept=0, likely=0, adv=1, feat=10, rec=20, domain_cls=20, gan=1,
     feat_local=0, push=0, push_features=0, pull=0, clipped=0, landmarks=0, unexpected=0,
 )  # fmt: skip
 
@@ -48,7 +50,7 @@ class Config:
 
     batch: int = 8
     seed: int = 0
-    learning_rate: float = 5e-4
+    learning_rate: float = 4e-4
     discriminator_learning_rate: float = 8e-4
     information_rate: float = 1e-3  # of the networks that bound information, where any of their weights is not 0
     ema: float = 0.995
@@ -56,7 +58,7 @@ class Config:
     push_ramp: int = 300
     margin: float = 1.1
     chips: tuple[int, ...] = (120, 128, 136, 150)
-    cool_down: float = 0.35  # share of a run's minutes at its end in which the rates fall to nothing, linearly
+    cool_down: float = 0.5  # share of a run's minutes at its end in which the rates fall to nothing, linearly
     swap_share: float = 0.5  # share of a batch of which the key asks for a real other face
     phase1_steps: int = 600
     landmark_steps: int = 1500

@@ -28,7 +28,7 @@ LIGHTING_COMPONENTS = 4
 REST_SHARE = 0.1  # coefficients that belong to the face by less than this stay, as do those at the window's border
 LEAST_SPREAD = 1e-3  # of what is seen: the projection leaves nothing but rounding in some directions
 PLAIN_SHARE = 0.85  # of the faces, those nearest to the mean, twice
-VARIED = 1.4  # the variety asked for against theirs: more makes two keys' faces differ more, and both less natural
+VARIED = 2.4  # the variety asked for against theirs: more makes two keys' faces differ more, and both less natural
 RIDGE = 0.02  # of the regression of coordinates on their context, which rounding and codecs disturb
 ROUNDING = 0.004  # half a level of uint8: nothing varies less
 KEPT_ATTRIBUTES = ("smiling", "mouth_open")
@@ -124,7 +124,7 @@ def fit_person(space: StyleSpace, faces: FaceSet) -> StyleSpace:
 
 
 def _variety(left: torch.Tensor) -> torch.Tensor:
-    """(N, COORDINATES) -> matrix that makes numbers like these of standard normal ones, also where N is small."""
+    """(N, COORDINATES) -> matrix that makes numbers like these of uncorrelated ones, also where N is small."""
     covariance = left.T @ left / len(left) + 1e-4 * torch.eye(left.shape[1], dtype=left.dtype)
     return torch.linalg.cholesky(covariance).T
 

@@ -78,7 +78,7 @@ def random_keys(n: int, rng: np.random.Generator, *, attributes: np.ndarray | No
         rotation[:, band, band] = q * r.diagonal(dim1=1, dim2=2).sign()[:, None, :]
         start += size
     wanted = np.zeros((n, len(ATTRIBUTES)), np.float32) if attributes is None else attributes
-    person = torch.from_numpy(rng.standard_normal((n, COORDINATES)).astype(np.float32))
+    person = torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), (n, COORDINATES)))
     order = torch.from_numpy(shuffled(rng.random((n, DETAILS // NEIGHBOURS, NEIGHBOURS))))
     signs, mark = torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), (2, n, DETAILS)))
     original = torch.from_numpy(original_signature()).expand(n, -1)

@@ -21,12 +21,11 @@ from training.bands import GRAIN, Bands
 from training.finish import Finish
 from training.style_encoder import StyleEncoder, StyleReader
 from training.style_space import StyleSpace, border, window
-from training.tone import tone, untone
+from training.tone import BRIGHTEST, tone, untone
 
 __all__ = ["LATENT_CHANNELS", "ContentEncoder", "Decoder", "Modifier", "repeat_add"]
 
 LATENT_CHANNELS = 256
-BRIGHTEST = 0.85  # of toned luminance, which ends at 1: the rest is for colour and for what was not expected
 SPOT = 6.0  # px, at which a landmark's spot has faded to 1/e
 CALM = 0.7  # of what was left over with a wrong key, which is that much more than with the right one
 

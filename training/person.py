@@ -1,7 +1,8 @@
 """Whom a key asks for: coordinates of a face that fits what surrounds it, and those to be expected of the original.
 
-Both are computed from what original and surrogate have in common, so both directions know them exactly. The linear part
-is fitted in phase 1; the small networks beside it are trained with everything else.
+Both are computed from what original and surrogate have in common, so both directions know them exactly. That also tells
+which attributes the original is likely to have: those that no factor asks for are to stay as in the input. The linear
+part is fitted in phase 1; the small networks beside it are trained with everything else.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ from mfm_edge.align import TEMPLATE
 from mfm_edge.factors import ATTRIBUTES
 from mfm_edge.style import COORDINATES
 from training.style_space import StyleSpace, coarse_colour, coarse_luminance
+from training.tone import BRIGHTEST
 
-__all__ = ["CONTEXT", "Context", "Person"]
+__all__ = ["CONTEXT", "EMPHASIS", "KEPT", "LIGHT", "Context", "Person"]
 
-CONTEXT = 144 + 72 + 10  # coarse luminance, coarse colour, landmarks
+LIGHT = 144
+CONTEXT = LIGHT + 72 + 10  # coarse luminance, coarse colour, landmarks
 REACH = 1.0  # how far a coordinate may be drawn elsewhere than the key says, in standard deviations
 HIDDEN = 256
+EMPHASIS = 2.5  # how loudly attributes are told: key bits and surroundings drown what is told at 1
+# What makes up a person is not kept: it is the key's.
+_PERSONAL = ("arched_eyebrows", "bushy_eyebrows", "bags_under_eyes", "big_nose", "big_lips")
+KEPT = torch.tensor([name not in _PERSONAL for name in ATTRIBUTES])
+"""(A,) bool: which attributes stay as in the input when no factor asks for them."""
 
 
 class Context(nn.Module):
@@ -37,20 +45,24 @@ class Context(nn.Module):
 
 
 class Person(nn.Module):
-    """Context (N,CONTEXT), person (N,COORDINATES) of the key and attributes (N,A) in -1..1 -> the coordinates expected
-    of the original and those that are asked for, (N,COORDINATES) each."""
+    """Context (N,CONTEXT), person (N,COORDINATES) of the key and attributes (N,A), as `attributes` gives them
+    -> the coordinates expected of the original and those that are asked for, (N,COORDINATES) each."""
 
     def __init__(self, space: StyleSpace) -> None:
         super().__init__()
         for name in ("context_mean", "context_spread", "expectation", "variety"):
             self.register_buffer(name, torch.from_numpy(getattr(space, name)), persistent=False)
+        for name in ("analysis", "synthesis"):
+            self.register_buffer(name, torch.from_numpy(getattr(space, name)), persistent=False)
+        self.register_buffer("kept", KEPT.float(), persistent=False)
         self.expect = nn.Sequential(nn.Linear(CONTEXT, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, COORDINATES))
+        self.guess = nn.Sequential(nn.Linear(CONTEXT, HIDDEN // 2), nn.SiLU(), nn.Linear(HIDDEN // 2, len(ATTRIBUTES)))
         self.ask = nn.Sequential(
             nn.Linear(CONTEXT + 2 * COORDINATES + len(ATTRIBUTES), HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, HIDDEN),
             nn.SiLU(), nn.Linear(HIDDEN, COORDINATES),
         )  # fmt: skip
         with torch.no_grad():
-            for last in (self.expect[-1], self.ask[-1]):
+            for last in (self.expect[-1], self.guess[-1], self.ask[-1]):
                 last.weight.zero_()
                 last.bias.zero_()
 
@@ -59,10 +71,29 @@ class Person(nn.Module):
         seen = self._whitened(context)
         return seen @ self.expectation + self.expect(seen)
 
+    def likely(self, context: Tensor) -> Tensor:
+        """Context (N,CONTEXT) -> logits of the original's attributes (N,A)."""
+        return self.guess(self._whitened(context))
+
+    def attributes(self, context: Tensor, asked: Tensor) -> Tensor:
+        """Context (N,CONTEXT) and what is asked for (N,A), -1, 0 or +1 -> what a face is to have (N,A), up to EMPHASIS:
+        what is asked for, or else, of what is kept, what the original is likely to have, taken for surer than it is:
+        faces are not half and half."""
+        likely = torch.tanh(self.likely(context).detach()) * self.kept
+        return EMPHASIS * torch.where(asked.abs() > 0.5, asked, likely)
+
     def forward(self, context: Tensor, person: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
         expected = self.expected(context).detach()  # learned from real coordinates alone
         changed = self.ask(torch.cat([self._whitened(context), expected, person, attributes], 1))
-        return expected, expected + person @ self.variety + REACH * torch.tanh(changed)
+        return expected, self._showable(context, expected + person @ self.variety + REACH * torch.tanh(changed))
+
+    def _showable(self, context: Tensor, coordinates: Tensor) -> Tensor:
+        """Coordinates (N,COORDINATES), moved by as much as makes a face too bright or too dark for a picture in its
+        context: one clipped spot of a surrogate is noise all over the restored face."""
+        for _ in range(2):  # coordinates are fewer than places: once takes about half of the excess away
+            light = context[:, :LIGHT] + coordinates @ self.synthesis
+            coordinates = coordinates - (light - light.clamp(-BRIGHTEST, BRIGHTEST)) @ self.analysis
+        return coordinates
 
     def _whitened(self, context: Tensor) -> Tensor:
         return (context - self.context_mean) / self.context_spread

@@ -19,6 +19,7 @@ from training.discriminators import FeatureDiscriminator, PatchDiscriminator
 from training.information import Information
 from training.keys import random_attributes, random_keys
 from training.networks import Modifier
+from training.person import KEPT
 from training.phase1 import Phase1
 from training.processes import Processes
 from training.recogniser import Recogniser, View, distance, random_view
@@ -116,11 +117,14 @@ class Trainer:
         crops[turned], landmarks[turned] = mirrored(crops[turned], landmarks[turned])
         return index, crops, landmarks
 
-    def _real_others(self, index: NDArray[np.intp], asked: Tensor, places: NDArray[np.float32]) -> Tensor:
+    def _real_others(
+        self, index: NDArray[np.intp], asked: Tensor, places: NDArray[np.float32]
+    ) -> tuple[Tensor, Tensor]:
         """Photographs of other people much like these who have what is asked for (N,A), with eyes, nose and mouth at
-        the same places."""
+        the same places; their attributes (N,A) as labelled."""
         found = self.targets.find(index, asked.cpu().numpy(), self.rng)
-        return to_tensor(moved(self.faces.crops[found], self.faces.landmarks[found], places)).to(self.device)
+        pictures = to_tensor(moved(self.faces.crops[found], self.faces.landmarks[found], places))
+        return pictures.to(self.device), torch.from_numpy(self.faces.attributes[found]).to(self.device)
 
     def step(self) -> dict[str, float]:
         """One update of the modifier and one of the discriminators; returns the losses."""
@@ -136,7 +140,9 @@ class Trainer:
         # For some of the batch the key asks for a real other person, so that there is a photograph to learn from.
         swaps = int(n * config.swap_share)
         view = random_view(n, int(self.rng.choice(config.chips))).to(device)
-        real_target = self._real_others(index[:swaps], keys.attributes[:swaps], places[:swaps])
+        real_target, target_labels = self._real_others(index[:swaps], keys.attributes[:swaps], places[:swaps])
+        kept = 2 * torch.cat([target_labels, labels[swaps:]]).float() - 1
+        kept[(keys.attributes != 0) | ~KEPT.to(device)] = 0
         with torch.no_grad():
             embedding_x, features_x = self.recogniser(x, view)
             apart = distance(embedding_x, embedding_x.roll(1, 0)).mean()
@@ -144,7 +150,8 @@ class Trainer:
             _, features_target = self.recogniser(real_target, view[:swaps])
             read_x = self.phase1.landmark_reader(x)
             own = encoder.coordinates(x)
-        expected = encoder.expected(x, landmarks)
+        context = encoder.context(x, landmarks)
+        expected, likely = encoder.person.expected(context), encoder.person.likely(context)
         with torch.no_grad():
             keys.person[:swaps] = encoder.person.like(encoder.coordinates(real_target), expected[:swaps])
         styles = encoder(x, landmarks, *keys.style_inputs())
@@ -152,6 +159,7 @@ class Trainer:
         terms: dict[str, Tensor] = {
             "clipped": losses.clipped(y),
             "unexpected": losses.unexpected([*left, own - expected], [*hidden, own]),
+            "likely": F.binary_cross_entropy_with_logits(likely, labels.float()),
             "b_anonymised": losses.appearance(y, x),
         }
         # In turn, because each costs a pass: a second key on x and a wrong key on y (equation 4 wants both), and the
@@ -181,9 +189,10 @@ class Trainer:
         scores, feature_logits = self.heads([f[:fakes] for f in features])
         patch_scores, patch_logits = self.patches(fake)
         terms["gan"] = losses.hinge_generator([*scores, patch_scores])
-        terms["attr_cls"] = losses.attribute_classification(
-            feature_logits[:n], keys.attributes
-        ) + losses.attribute_classification(patch_logits[:n], keys.attributes)
+        for name, wanted in (("attr_cls", keys.attributes), ("attr_kept", kept)):
+            terms[name] = losses.attribute_classification(
+                feature_logits[:n], wanted
+            ) + losses.attribute_classification(patch_logits[:n], wanted)
         terms["push"] = push * losses.push_away(embedding_y, embedding_x, config.margin, apart)
         terms["push_features"] = push * losses.push_features([f[:n] for f in features], features_x)
         terms["pull"] = losses.swap([f[:swaps] for f in features], features_target, y[:swaps], real_target)

@@ -30,8 +30,9 @@ class StyleReader(nn.Module):
         direction[cells[:DIRECTION_CELLS]] = 1 / DIRECTION_CELLS
         self.register_buffer("inside", inside.view(1, STYLE_SIZE), persistent=False)
         self.register_buffer("direction", direction.view(STYLE_SIZE, 1), persistent=False)
-        asked = cells[DIRECTION_CELLS:][: CELLS_AN_ATTRIBUTE * len(ATTRIBUTES) : CELLS_AN_ATTRIBUTE]
-        self.register_buffer("asked", asked, persistent=False)
+        own = cells[DIRECTION_CELLS:][: CELLS_AN_ATTRIBUTE * len(ATTRIBUTES)].view(len(ATTRIBUTES), CELLS_AN_ATTRIBUTE)
+        self.register_buffer("asked", own[:, 0].clone(), persistent=False)
+        self.register_buffer("places", torch.zeros(len(own), STYLE_SIZE).scatter_(1, own, 1.0), persistent=False)
 
     def forward(self, style: Tensor) -> tuple[Tensor, Tensor]:
         """style (N,1024) -> sign (N,1), +1 for surrogates and -1 for originals; picture (N,1,12,12)."""
@@ -40,8 +41,12 @@ class StyleReader(nn.Module):
         return sign, F.avg_pool2d(window(picture, 4), BLOCK // 4)
 
     def attributes(self, signature: Tensor) -> Tensor:
-        """A surrogate's signature (N,1024) -> the attributes that it asks for (N,A), in -1..1."""
+        """Signature (N,1024) -> the attributes that it asks for (N,A), -1, 0 or +1; an original's asks for none."""
         return signature[:, self.asked]
+
+    def describe(self, signature: Tensor, attributes: Tensor) -> Tensor:
+        """Signature (N,1024) that tells these attributes (N,A) instead of those that it asks for."""
+        return signature + (attributes - self.attributes(signature)) @ self.places
 
 
 class StyleEncoder(nn.Module):
@@ -70,10 +75,6 @@ class StyleEncoder(nn.Module):
         """Coordinates (N,COORDINATES) and signature (N,1024) -> style code (N,1024)."""
         return coordinates @ self.pictures + signature
 
-    def expected(self, x: Tensor, landmarks: Tensor) -> Tensor:
-        """Coordinates to be expected of a face, (N,COORDINATES)."""
-        return self.person.expected(self.context(x, landmarks))
-
     def forward(
         self,
         x: Tensor,
@@ -85,12 +86,17 @@ class StyleEncoder(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         own = self.coordinates(x)
         surrogate = (signature_to @ self.reader.direction) > 0
-        marked = torch.where(surrogate, signature_to, signature_from)
-        expected, asked = self.person(self.context(x, landmarks), person, self.reader.attributes(marked))
+        context = self.context(x, landmarks)
+        described_from, described_to = (
+            self.reader.describe(s, self.person.attributes(context, self.reader.attributes(s)))
+            for s in (signature_from, signature_to)
+        )
+        described = torch.where(surrogate, described_to, described_from)
+        expected, asked = self.person(context, person, self.reader.attributes(described))
         anonymised = asked + FAINT * _turn(rotation, own - expected)
         restored = expected + _within(_turn(rotation, own - asked) / FAINT)
         to = torch.where(surrogate, anonymised, restored)
-        return self.draw(own, signature_from), self.draw(to, signature_to), self.draw(asked, marked)
+        return self.draw(own, described_from), self.draw(to, described_to), self.draw(asked, described)
 
 
 def _turn(rotation: Tensor, coordinates: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class StyleSpace:
     may shuffle among each other, and none above SPREAD_LIMIT times the median.
     context_mean, context_spread (CONTEXT,) float32: of what both directions know of a face (training.person);
     expectation (CONTEXT, COORDINATES) float32: whitened context -> the coordinates to be expected with it;
-    variety (COORDINATES, COORDINATES) float32: standard normal numbers -> how people differ from that.
+    variety (COORDINATES, COORDINATES) float32: numbers of unit variance -> how people differ from that.
     """
 
     analysis: NDArray[np.float32]

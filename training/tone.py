@@ -11,12 +11,14 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["tone", "untone"]
+__all__ = ["BRIGHTEST", "tone", "untone"]
 
 # Between the ends of a pixel's range and those of the curve. Smaller clips less, and makes more of rounding and codec
 # noise in very dark and very bright places: at the ends they weigh 3.3 times as much as in the middle.
 MARGIN = 0.1
 END = math.log((1 + MARGIN) / MARGIN)
+BRIGHTEST = 0.65
+"""Luminance of what is drawn, on the curve and either way: the rest is for colour and for what was not expected."""
 
 
 def tone(x: Tensor) -> Tensor:

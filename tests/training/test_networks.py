@@ -11,7 +11,9 @@ from mfm_edge.style import expand
 from training.bands import GRAIN
 from training.keys import Keys, random_keys
 from training.networks import Modifier, repeat_add
+from training.person import EMPHASIS, KEPT, LIGHT
 from training.style_space import window
+from training.tone import BRIGHTEST
 
 
 @pytest.fixture
@@ -171,12 +173,54 @@ def test_with_a_wrong_key_comes_the_person_whom_that_key_asks_for(network, x, pl
 def test_a_real_person_can_be_asked_for(network, x, places, keys):
     """What `like` finds makes just that person, until the networks beside the linear part have learned otherwise."""
     encoder = network.style_encoder
-    wanted, expected = encoder.coordinates(x.roll(1, 0)), encoder.expected(x, places)
-    person = encoder.person.like(wanted, expected)
-    asked = encoder.person(encoder.context(x, places), person, torch.zeros(len(x), 17))[1]
+    wanted, context = encoder.coordinates(x.roll(1, 0)), encoder.context(x, places)
+    person = encoder.person.like(wanted, encoder.person.expected(context))
+    asked = encoder.person(context, person, torch.zeros(len(x), 17))[1]
     within = person.square().mean(1).sqrt() < 1.99
     assert within.any()
     torch.testing.assert_close(asked[within], wanted[within], atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_nobody_is_asked_for_who_is_too_bright_or_too_dark_for_a_picture(network, x, places, keys):
+    """Nearly: coordinates are fewer than places. A face that fits is asked for as the key says."""
+    person, space = network.style_encoder.person, network.style_encoder
+    for light, key in ((1.0, 1.0), (4.0, 1.0), (1.0, 6.0)):
+        context = space.context(x, places)
+        context[:, :LIGHT] *= light
+        expected, asked = person(context, key * keys.person, torch.zeros(len(x), 17))
+        wanted = expected + key * keys.person @ person.variety  # the networks beside the linear part know nothing yet
+        beyond = [
+            ((context[:, :LIGHT] + coordinates @ person.synthesis).abs() - BRIGHTEST).clamp_min(0)
+            for coordinates in (wanted, asked)
+        ]
+        fits = beyond[0].sum(1) == 0
+        torch.testing.assert_close(asked[fits], wanted[fits])
+        assert beyond[1].square().sum() <= beyond[0].square().sum()
+        if key > 1:
+            assert beyond[1].square().sum() < 0.7 * beyond[0].square().sum()
+
+
+@torch.no_grad()
+def test_attributes_are_those_asked_for_or_else_the_likely_ones_of_the_original(network, x, places):
+    """In both codes, and just as in the codes that restore, although a surrogate comes in then."""
+    asked = np.zeros((len(x), 17), np.float32)
+    asked[0, 4], asked[1, 9] = 1, -1
+    keys, encoder = random_keys(len(x), np.random.default_rng(6), attributes=asked), network.style_encoder
+    torch.nn.init.normal_(encoder.person.guess[-1].weight, std=0.1)  # it begins as knowing nothing
+    told = [encoder.reader.attributes(s) for s in encoder(x, places, *keys.style_inputs())]
+    likely = torch.tanh(encoder.person.likely(encoder.context(x, places)))
+    assert likely.std(0).min() > 1e-3
+    likely[:, ~KEPT] = 0
+    likely *= EMPHASIS
+    torch.testing.assert_close(told[0], likely)
+    wanted = torch.where(torch.from_numpy(asked) == 0, likely, EMPHASIS * torch.from_numpy(asked))
+    torch.testing.assert_close(told[1], wanted)
+    torch.testing.assert_close(told[2], wanted)
+    y = network(x, places, *keys.inputs())
+    again = [encoder.reader.attributes(s) for s in encoder(y, places, *keys.inverse().style_inputs())]
+    torch.testing.assert_close(again[0], wanted, atol=2e-3, rtol=0)
+    torch.testing.assert_close(again[1], likely, atol=2e-3, rtol=0)
 
 
 @torch.no_grad()
