@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.align import TEMPLATE, align, extract, locate
+from mfm_edge.beyond import beyond, complete, pack
 from mfm_edge.detect import Detector, StillSceneDetector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
@@ -146,7 +147,8 @@ class MfmRuntime:
                 record = FaceRecord(_box_matrix(face), face.box, face.score, track, slot, Treatment.COVERED)
             else:
                 paste(out, surrogate, cut.matrix)
-                record = FaceRecord(cut.matrix, face.box, face.score, track, slot, landmarks=cut.landmarks)
+                lost = pack(surrogate, beyond(cut.matrix, frame.shape[:2]))
+                record = FaceRecord(cut.matrix, face.box, face.score, track, slot, landmarks=cut.landmarks, beyond=lost)
             records.append(record)
         return Protected(frame=out, faces=tuple(records))
 
@@ -170,7 +172,7 @@ class MfmRuntime:
             if record.treatment is Treatment.SURROGATE
             for slot in candidates[index]
         ]
-        crops = {index: extract(frame, records[index].matrix) for index in {index for index, _ in tries}}
+        crops = {index: _surrogate(frame, records[index]) for index in {index for index, _ in tries}}
         back = {slot: keys.of(slot).inverse() for slot in {slot for _, slot in tries}}
         modified = self._modify(
             [crops[index] for index, _ in tries],
@@ -309,6 +311,10 @@ def _box_matrix(face: Face) -> NDArray[np.float64]:
     x0, y0, x1, y1 = (float(value) for value in face.box)
     scale = CROP_SIZE / max(x1 - x0, y1 - y0, 1.0)
     return np.array([[scale, 0, -scale * x0], [0, scale, -scale * y0]])
+
+
+def _surrogate(frame: NDArray[np.uint8], record: FaceRecord) -> NDArray[np.uint8]:
+    return complete(extract(frame, record.matrix), record.beyond, beyond(record.matrix, frame.shape[:2]))
 
 
 def _checked(factors: Factors) -> Factors:

@@ -93,7 +93,7 @@ class AlignedFace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceRecord:
-    """What restoring needs to know about one protected face: geometry only, nothing about the person or the password.
+    """What restoring needs to know about one protected face: nothing about the person or the password.
 
     matrix: (2, 3) float64, frame px -> crop px.
     box: (4,) float32, x0 y0 x1 y1 in frame px.
@@ -104,6 +104,8 @@ class FaceRecord:
     treatment: how the face was protected.
     landmarks: (5, 2) float32, crop px, in the order of Face.landmarks: where the surrogate has eyes, nose and mouth;
         None where it is not known, which stands for the template's.
+    beyond: what of the surrogate, a picture that nobody has to hide, lies beyond the frame's edge, see mfm_edge.beyond;
+        None where nothing does or it is not known, which leaves the restored face noisy.
 
     Raises ArgumentError when a shape is wrong, a value is not finite or there is no such slot.
     """
@@ -115,6 +117,7 @@ class FaceRecord:
     slot: int | None = None
     treatment: Treatment = Treatment.SURROGATE
     landmarks: NDArray[np.float32] | None = None
+    beyond: bytes | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "matrix", _array("FaceRecord.matrix", self.matrix, (2, 3), np.float64))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mfm_edge.beyond import pack
 from mfm_edge.errors import ArgumentError, RecordError
 from mfm_edge.factors import KeyDerivation
 from mfm_edge.record import MAX_FACES, MAX_LINE_BYTES, FrameRecord, RecordHeader, RecordReader, RecordWriter
@@ -70,6 +71,35 @@ def test_landmarks_out_of_reach_are_refused(sidecar: Path, places: Any) -> None:
         list(reader)
 
 
+@pytest.mark.parametrize("value", [5, "", "not base64!", "AAAA", "A" * 50_000])
+def test_what_lies_beyond_the_frame_is_checked(sidecar: Path, value: Any) -> None:
+    header, frame, *_ = sidecar.read_text().splitlines()
+    content = json.loads(frame)
+    content["faces"][0]["beyond"] = value
+    sidecar.write_text(header + "\n" + json.dumps(content) + "\n")
+    with RecordReader(sidecar) as reader, pytest.raises(RecordError, match="beyond"):
+        list(reader)
+
+
+def test_what_lies_beyond_the_frame_comes_back_as_far_as_a_line_holds_it(tmp_path: Path) -> None:
+    lost = np.ones((128, 128), bool)
+    packed = pack(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8).repeat(8, 0).repeat(8, 1), lost)
+    assert packed is not None and len(packed) > 1000
+    face = FaceRecord(np.eye(3)[:2], np.zeros(4), 0.9, beyond=packed)
+    path, header = (
+        tmp_path / "many.jsonl",
+        RecordHeader(salt=b"s" * 16, key_derivation=KeyDerivation(), model_id="m", width=64, height=64),
+    )
+    with RecordWriter(path, header) as writer:
+        writer.write(FrameRecord(index=0, faces=(face,)))
+        writer.write(FrameRecord(index=1, faces=(face,) * MAX_FACES))
+    with RecordReader(path) as reader:
+        one, many = list(reader)
+    assert one.faces[0].beyond == packed == many.faces[0].beyond
+    kept = [found.beyond is not None for found in many.faces]
+    assert 10 < sum(kept) < MAX_FACES and kept == sorted(kept, reverse=True)
+
+
 def test_round_trip(sidecar: Path) -> None:
     with RecordReader(sidecar, model_id="0123abcd") as reader:
         frames = list(reader)
@@ -117,8 +147,8 @@ def test_cut_in_the_middle_is_an_error(sidecar: Path) -> None:
     ("change", "words"),
     [
         ({"format": "other"}, "format: got something else"),
-        ({"version": 5}, "version: got 5, takes 4"),
-        ({"version": 3}, "version: got 3, takes 4; another version of this program wrote it"),
+        ({"version": 6}, "version: got 6, takes 5"),
+        ({"version": 4}, "version: got 4, takes 5; another version of this program wrote it"),
         ({"salt": "00"}, "salt: got 1 bytes"),
         ({"salt": 5}, "salt: got 5"),
         ({"salt": "zz"}, "salt: got 'zz'"),
@@ -141,7 +171,7 @@ def test_bad_header(sidecar: Path, change: dict[str, Any], words: str) -> None:
 
 
 def good_face() -> dict[str, Any]:
-    unknown = dict.fromkeys(("track", "slot", "landmarks"))
+    unknown = dict.fromkeys(("track", "slot", "landmarks", "beyond"))
     return {"matrix": [1, 0, 0, 0, 1, 0], "box": [0, 0, 1, 1], "score": 1, "treatment": "surrogate", **unknown}
 
 

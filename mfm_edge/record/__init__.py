@@ -1,7 +1,8 @@
 """The sidecar of a protected video: what restoring needs beside the factors, as JSON Lines.
 
 The first line is the header, every further line one frame, written and flushed before the frame itself is encoded, so
-that a killed process loses at most the line at hand. Nothing in it is secret: no password, no attribute, no picture.
+that a killed process loses at most the line at hand. Nothing in it is secret: no password, no attribute, and no picture
+but, of faces that the frame's edge cuts, what of their surrogates lies beyond it.
 """
 
 from __future__ import annotations

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.errors import RecordError
+from mfm_edge.beyond import MAX_BYTES as MAX_BEYOND
+from mfm_edge.beyond import unpack
+from mfm_edge.errors import ArgumentError, RecordError
 from mfm_edge.fingerprint import MAX_BYTES
 from mfm_edge.record.checks import check_keys, integer, number, numbers
 from mfm_edge.types import SLOTS, FaceRecord, Treatment
@@ -19,8 +23,10 @@ MAX_FACES = 1024
 """Most faces in one frame that are written or read."""
 
 _FRAME_KEYS = {"index", "time", "faces", "incidents", "fingerprint"}
-_FACE_KEYS = {"matrix", "box", "score", "track", "slot", "treatment", "landmarks"}
+_FACE_KEYS = {"matrix", "box", "score", "track", "slot", "treatment", "landmarks", "beyond"}
 _MAX_LANDMARK = 1024
+_MOST_BEYOND = 1 << 18
+"""Bytes of all faces' surrogates beyond the frame's edge that are written of one frame; the first ones count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,7 @@ class FrameRecord:
 
 
 def frame_to_json(frame: FrameRecord) -> dict[str, Any]:
+    sizes = itertools.accumulate(0 if face.beyond is None else len(face.beyond) for face in frame.faces)
     faces = [
         {
             "matrix": face.matrix.reshape(-1).tolist(),  # full precision: restoring resamples with the same numbers
@@ -47,8 +54,9 @@ def frame_to_json(frame: FrameRecord) -> dict[str, Any]:
             "slot": face.slot,
             "treatment": str(face.treatment),
             "landmarks": None if face.landmarks is None else [round(float(v), 2) for v in face.landmarks.reshape(-1)],
+            "beyond": None if face.beyond is None or size > _MOST_BEYOND else base64.b64encode(face.beyond).decode(),
         }
-        for face in frame.faces
+        for face, size in zip(frame.faces, sizes, strict=True)
     ]
     shown = None if frame.fingerprint is None else frame.fingerprint.hex()
     return {"index": frame.index, "time": frame.time, "faces": faces, "incidents": frame.incidents,
@@ -90,6 +98,7 @@ def _face_from_json(content: Any) -> FaceRecord:
         slot=None if slot is None else integer("slot", slot, 0, SLOTS - 1),
         treatment=treatment,
         landmarks=None if landmarks is None else _landmarks(landmarks),
+        beyond=None if content["beyond"] is None else _beyond(content["beyond"]),
     )
 
 
@@ -99,6 +108,17 @@ def _landmarks(content: Any) -> NDArray[np.float32]:
     if np.abs(places).max() > _MAX_LANDMARK:
         raise RecordError(f"landmarks: got {np.abs(places).max():.4g}, takes crop px up to {_MAX_LANDMARK}")
     return places
+
+
+def _beyond(value: Any) -> bytes:
+    try:
+        if not isinstance(value, str) or len(value) > 2 * MAX_BEYOND:
+            raise ArgumentError(f"beyond: got {value!r:.40}, takes up to {MAX_BEYOND} bytes in base64")
+        packed = base64.b64decode(value, validate=True)
+        unpack(packed)
+    except ValueError as error:  # an ArgumentError is one, too
+        raise RecordError(str(error) if isinstance(error, ArgumentError) else f"beyond: {error}") from None
+    return packed
 
 
 def _fingerprint(value: Any) -> bytes | None:

@@ -14,8 +14,8 @@ from mfm_edge.record.checks import check_keys, integer, number, refuse_constant
 __all__ = ["FORMAT", "MAX_LINE_BYTES", "VERSION", "RecordHeader", "header_from_json"]
 
 FORMAT = "mfm_edge.record"
-VERSION = 4
-"""Before it, all faces of a stream had one key. Only headers of those are read: a seal has one, too."""
+VERSION = 5
+"""Before it, records did not hold what lies beyond the frame. Only headers of those are read: a seal has one, too."""
 MAX_LINE_BYTES = 1 << 20
 """Longest line that is read, in bytes: MAX_FACES faces fit about three times."""
 
