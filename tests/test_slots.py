@@ -59,7 +59,7 @@ class MarkingEngine:
 
     @staticmethod
     def shift(key: StyleKey) -> int:
-        return 40 + int(abs(float(key.person[0])) * 1e6) % 160
+        return 40 + int.from_bytes(np.packbits(key.person > 0).tobytes(), "big") % 160
 
 
 @pytest.fixture
