@@ -42,9 +42,10 @@ def beyond(matrix: NDArray[np.float64], frame_size: tuple[int, int]) -> NDArray[
     return outside(*np.mgrid[:CROP_SIZE, :CROP_SIZE])
 
 
-def pack(surrogate: NDArray[np.uint8], lost: NDArray[np.bool_]) -> bytes | None:
-    """The lost pixels of a surrogate (128, 128, 3) uint8 as a JPEG of its size, grey elsewhere; None where the network
-    changes nothing of them, or they are too much."""
+def pack(surrogate: NDArray[np.uint8], matrix: NDArray[np.float64], frame_size: tuple[int, int]) -> bytes | None:
+    """What lies `beyond` of a surrogate (128, 128, 3) uint8 as a JPEG of its size, grey elsewhere; None where the
+    network changes nothing there, or it is too much."""
+    lost = beyond(matrix, frame_size)
     top, left, side = WINDOW
     if not lost[top : top + side, left : left + side].any():
         return None
@@ -68,7 +69,11 @@ def unpack(packed: bytes) -> NDArray[np.uint8]:
     return np.asarray(picture, np.uint8)
 
 
-def complete(crop: NDArray[np.uint8], packed: bytes | None, lost: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """A crop (128, 128, 3) uint8 of a protected frame with the lost pixels of its surrogate, where they are known.
+def complete(
+    crop: NDArray[np.uint8], packed: bytes | None, matrix: NDArray[np.float64], frame_size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """A crop (128, 128, 3) uint8 of a protected frame with what lies `beyond` of its surrogate, where that is known.
     Raises ArgumentError as `unpack`."""
-    return crop if packed is None else np.where(lost[..., None], unpack(packed), crop)
+    if packed is None:  # as most faces
+        return crop
+    return np.where(beyond(matrix, frame_size)[..., None], unpack(packed), crop)

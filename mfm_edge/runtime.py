@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.align import TEMPLATE, align, extract, locate
-from mfm_edge.beyond import beyond, complete, pack
+from mfm_edge.beyond import complete, pack
 from mfm_edge.detect import Detector, StillSceneDetector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
@@ -147,7 +147,7 @@ class MfmRuntime:
                 record = FaceRecord(_box_matrix(face), face.box, face.score, track, slot, Treatment.COVERED)
             else:
                 paste(out, surrogate, cut.matrix)
-                lost = pack(surrogate, beyond(cut.matrix, frame.shape[:2]))
+                lost = pack(surrogate, cut.matrix, frame.shape[:2])
                 record = FaceRecord(cut.matrix, face.box, face.score, track, slot, landmarks=cut.landmarks, beyond=lost)
             records.append(record)
         return Protected(frame=out, faces=tuple(records))
@@ -314,7 +314,7 @@ def _box_matrix(face: Face) -> NDArray[np.float64]:
 
 
 def _surrogate(frame: NDArray[np.uint8], record: FaceRecord) -> NDArray[np.uint8]:
-    return complete(extract(frame, record.matrix), record.beyond, beyond(record.matrix, frame.shape[:2]))
+    return complete(extract(frame, record.matrix), record.beyond, record.matrix, frame.shape[:2])
 
 
 def _checked(factors: Factors) -> Factors:

@@ -22,7 +22,7 @@ PHOTO = Path(__file__).parents[2] / "shared" / "data" / "photos" / "face-detecti
 def test_no_pixel_of_a_crop_within_the_frame_is_lost() -> None:
     matrix = np.array([[0.5, 0.1, -30.0], [-0.1, 0.5, -10.0]])
     assert not beyond(matrix, (700, 700)).any()
-    assert pack(np.zeros((128, 128, 3), np.uint8), beyond(matrix, (700, 700))) is None
+    assert pack(np.zeros((128, 128, 3), np.uint8), matrix, (700, 700)) is None
 
 
 @pytest.mark.parametrize(("turn", "side"), [(0, 300), (20, 300), (-75, 220), (180, 160)])
@@ -44,13 +44,13 @@ def test_lost_is_what_the_border_goes_on_into(turn: float, side: int) -> None:
 
 def test_what_is_packed_comes_back() -> None:
     surrogate = cv2.resize(np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8), (128, 128))
-    lost = np.zeros((128, 128), bool)
-    lost[:, 90:] = True
-    packed = pack(surrogate, lost)
-    crop = complete(np.zeros_like(surrogate), packed, lost)
+    matrix, size = np.array([[1.0, 0, -50], [0, 1, -50]]), (300, 142)
+    assert not beyond(matrix, size)[:, :90].any() and beyond(matrix, size)[:, 90:].all()
+    packed = pack(surrogate, matrix, size)
+    crop = complete(np.zeros_like(surrogate), packed, matrix, size)
     assert not crop[:, :90].any()
     assert np.abs(crop[:, 91:].astype(int) - surrogate[:, 91:]).mean() < 2
-    assert complete(surrogate, None, lost) is surrogate
+    assert complete(surrogate, None, matrix, size) is surrogate
 
 
 def huge() -> bytes:

@@ -84,8 +84,8 @@ def test_a_face_out_of_reach_is_refused(sidecar: Path, name: str, value: Any) ->
 
 
 def test_what_lies_beyond_the_frame_comes_back_as_far_as_a_line_holds_it(tmp_path: Path) -> None:
-    lost = np.ones((128, 128), bool)
-    packed = pack(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8).repeat(8, 0).repeat(8, 1), lost)
+    surrogate = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    packed = pack(surrogate, np.array([[1.0, 0, 200], [0, 1, 0]]), (64, 64))  # beyond it altogether
     assert packed is not None and len(packed) > 1000
     face = FaceRecord(np.eye(3)[:2], np.zeros(4), 0.9, beyond=packed)
     path, header = (
