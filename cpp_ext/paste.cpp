@@ -115,7 +115,8 @@ struct Line {
 
 // Apart from the blend, because this the compiler turns into vectors over pixels. x in 32 bits: it knows how to widen
 // those to double.
-MFM_CLONES void locate(Line u, Line v, std::int32_t first, std::int32_t count, std::int32_t side, Places& places) noexcept {
+MFM_CLONES
+void locate(Line u, Line v, std::int32_t first, std::int32_t count, std::int32_t side, Places& places) noexcept {
     for (std::int32_t i = 0; i < count; ++i) {
         const double x = static_cast<double>(first + i), ui = u.slope * x + u.offset, vi = v.slope * x + v.offset;
         std::int32_t column = static_cast<std::int32_t>(ui), row = static_cast<std::int32_t>(vi);
@@ -130,7 +131,8 @@ MFM_CLONES void locate(Line u, Line v, std::int32_t first, std::int32_t count, s
 
 }  // namespace
 
-MFM_CLONES void blend_layer(std::uint8_t* frame, std::size_t height, std::size_t width, const float* layer, std::size_t side,
+MFM_CLONES
+void blend_layer(std::uint8_t* frame, std::size_t height, std::size_t width, const float* layer, std::size_t side,
                  const double matrix[6]) noexcept {
     const Support seen = support(layer, side);
     const std::size_t pitch = side * 4;

@@ -29,7 +29,8 @@ inline std::uint32_t to_level(float value) noexcept {
 
 }  // namespace
 
-MFM_CLONES void to_planes(const std::uint8_t* pixels, float* planes, std::size_t batch, std::size_t plane) noexcept {
+MFM_CLONES
+void to_planes(const std::uint8_t* pixels, float* planes, std::size_t batch, std::size_t plane) noexcept {
     std::uint32_t words[BLOCK];
     for (std::size_t n = 0; n < batch; ++n, planes += 3 * plane) {
         for (std::size_t start = 0; start < plane; start += BLOCK) {
@@ -44,7 +45,8 @@ MFM_CLONES void to_planes(const std::uint8_t* pixels, float* planes, std::size_t
     }
 }
 
-MFM_CLONES void to_pixels(const float* planes, std::uint8_t* pixels, std::size_t batch, std::size_t plane) noexcept {
+MFM_CLONES
+void to_pixels(const float* planes, std::uint8_t* pixels, std::size_t batch, std::size_t plane) noexcept {
     std::uint32_t words[BLOCK];
     for (std::size_t n = 0; n < batch; ++n, planes += 3 * plane) {
         for (std::size_t start = 0; start < plane; start += BLOCK) {

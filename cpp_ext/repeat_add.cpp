@@ -4,7 +4,8 @@
 
 namespace mfm {
 
-MFM_CLONES void repeat_add(const float* content, const float* style, float* out, std::size_t batch, std::size_t channels,
+MFM_CLONES
+void repeat_add(const float* content, const float* style, float* out, std::size_t batch, std::size_t channels,
                 std::size_t plane) noexcept {
     for (std::size_t n = 0; n < batch; ++n) {
         const float* code = style + n * plane;  // 4 KiB: stays in L1 over all channels
