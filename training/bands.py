@@ -125,6 +125,12 @@ class Bands(nn.Module):
         """The inverse of `coefficients`."""
         return self.light.T @ light @ self.light, self.colour.T @ colour @ self.colour
 
+    def coarse(self, light: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
+        """Coefficients -> smooth means of about 8 px blocks of luminance (N,1,12,12), of 16 px blocks of colour
+        (N,2,6,6)."""
+        half = BLOCKS // 2
+        return light[:, :, :BLOCKS, :BLOCKS] / COARSE_SCALE, colour[:, :, :half, :half] / COARSE_SCALE
+
     def without_fine(self, light: Tensor) -> Tensor:
         """Coefficients -> luminance in cells of 4 px, (N,1,24,24)."""
         size = LIGHT_GRID // 2

@@ -13,7 +13,7 @@ class Weights:
 
     b_anonymised: float = 0.0  # eq. 1, first term: |F_d - I|. Holds the network in y = x, hence off.
     b_restored: float = 10.0  # eq. 1, second term: |F_r - I|
-    attr_cls: float = 2.0  # eq. 2
+    attr_cls: float = 6.0  # eq. 2
     attr_kept: float = 1.0  # the same for what nobody asks for and stays as in the original
     likely: float = 1.0  # the attributes that the context tells of the original, against its labels
     adv: float = 0.0  # eq. 3, on fixed identity labels
@@ -64,5 +64,6 @@ class Config:
     landmark_steps: int = 1500
     landmark_noise: float = 1.0  # px, what a detector is off by
     checkpoint_minutes: float = 4.0
+    bfloat16: bool = False  # convolutions, on processors that have units for it
     sample_every: int = 250
     weights: Weights = field(default_factory=Weights)

@@ -17,10 +17,13 @@ from numpy.typing import NDArray
 
 from mfm_edge.factors import ATTRIBUTES
 from mfm_edge.style import BLOCK, COORDINATES, NEIGHBOURS, face_blocks
+from mfm_edge.types import WINDOW
 from training.bands import GRAIN, Bands, face_share
 from training.data import FaceSet, to_tensor
 from training.person import Context
-from training.style_space import SPREAD_LIMIT, StyleSpace, coarse_luminance
+from training.style_space import COARSE_SCALE, SPREAD_LIMIT, StyleSpace, luminance, window
+from training.tone import tone
+from training.wavelet import wavelet
 
 __all__ = ["fit_axes", "fit_person", "fit_style_space"]
 
@@ -41,7 +44,7 @@ def _tensors(faces: FaceSet) -> Iterator[torch.Tensor]:
 
 def fit_style_space(faces: FaceSet) -> StyleSpace:
     """Fit the space on the training faces (half a minute for 40,000)."""
-    coarse = [coarse_luminance(x).flatten(1).numpy() for x in _tensors(faces)]
+    coarse = [_coarse_luminance(x).flatten(1).numpy() for x in _tensors(faces)]
     mask = face_blocks().reshape(-1).astype(np.float64)
     weighted = np.concatenate(coarse).astype(np.float64) * mask
     mean = weighted.mean(0)
@@ -75,6 +78,12 @@ def fit_style_space(faces: FaceSet) -> StyleSpace:
     return fit_person(fit_axes(StyleSpace(*exact, *no_axes, *no_spreads, *no_context), faces), faces)
 
 
+def _coarse_luminance(x: torch.Tensor) -> torch.Tensor:
+    """As `Bands.coarse`, which needs the space."""
+    rows = wavelet(WINDOW[2] // 2, 2)[: WINDOW[2] // BLOCK]
+    return rows @ torch.nn.functional.avg_pool2d(luminance(tone(window(x))), 2) @ rows.T / COARSE_SCALE
+
+
 def _inside() -> NDArray[np.bool_]:
     """(12, 12): blocks whose luminance is coordinates or hidden."""
     inside = face_share(BLOCK)[0, 0].numpy() > REST_SHARE
@@ -101,11 +110,12 @@ def fit_axes(space: StyleSpace, faces: FaceSet) -> StyleSpace:
 
 def fit_person(space: StyleSpace, faces: FaceSet) -> StyleSpace:
     """The space with what a face's context says of its coordinates, fitted on these faces by linear regression."""
-    context, analysis = Context(space), torch.from_numpy(space.analysis)
+    bands, analysis = Bands(space), torch.from_numpy(space.analysis)
+    context = Context(bands)
     seen, own = [], []
     for start, x in zip(range(0, len(faces), 500), _tensors(faces), strict=True):
         seen.append(context(x, torch.from_numpy(faces.landmarks[start : start + 500])).double())
-        own.append((coarse_luminance(x).flatten(1) @ analysis).double())
+        own.append((bands.coarse(*bands.split(x))[0].flatten(1) @ analysis).double())
     known, coordinates = torch.cat(seen), torch.cat(own)
     mean, spread = known.mean(0), known.std(0).clamp_min(LEAST_SPREAD)
     known = (known - mean) / spread

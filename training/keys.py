@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mfm_edge.factors import ATTRIBUTES
@@ -58,15 +59,27 @@ class Keys:
 HAIR_COLOURS = 4  # the first entries of ATTRIBUTES exclude each other
 
 
-def random_attributes(n: int, rng: np.random.Generator, share: float = 0.5) -> np.ndarray:
-    """(n, A) float32: in `share` of the rows one attribute is asked for, on or off; the others are as in the input."""
-    wanted = np.zeros((n, len(ATTRIBUTES)), np.float32)
-    rows = np.flatnonzero(rng.random(n) < share)
-    wanted[rows, rng.integers(0, len(ATTRIBUTES), len(rows))] = rng.choice([-1.0, 1.0], len(rows))
-    # Hair has one colour: asking for blond asks the three others away, as Factors.attribute_vector does.
-    hair = rows[np.any(wanted[rows, :HAIR_COLOURS] != 0, axis=1)]
-    wanted[hair, :HAIR_COLOURS] = np.where(wanted[hair, :HAIR_COLOURS] != 0, 1.0, -1.0)
-    return wanted
+def random_attributes(
+    n: int, labels: NDArray[np.bool_], rng: np.random.Generator, *, share: float = 0.75, more: float = 0.2
+) -> NDArray[np.float32]:
+    """(n, A) in {-1,0,+1}: what factors ask for in `share` of the rows, nothing in the others.
+
+    One attribute, on or off, each as often as any other; and `more` of what else some person is who has it, out of
+    labels (P, A): people who exist, so that nobody is asked for a beard and the face of a woman.
+    """
+    asked = np.zeros((n, len(ATTRIBUTES)), np.float32)
+    for row in np.flatnonzero(rng.random(n) < share):
+        first = rng.integers(len(ATTRIBUTES))
+        wanted = bool(first < HAIR_COLOURS or rng.random() < 0.5)
+        alike = labels[labels[:, first] == wanted]
+        also = rng.random(len(ATTRIBUTES)) < more
+        also[:HAIR_COLOURS] = False
+        if len(alike):
+            asked[row] = np.where(also, 2.0 * alike[rng.integers(len(alike))] - 1, 0)
+        asked[row, first] = 1 if wanted else -1
+        if first < HAIR_COLOURS:  # hair has one colour: Factors.attribute_vector asks the others away, too
+            asked[row, :HAIR_COLOURS] = np.where(np.arange(HAIR_COLOURS) == first, 1, -1)
+    return asked
 
 
 def random_keys(n: int, rng: np.random.Generator, *, attributes: np.ndarray | None = None) -> Keys:

@@ -11,6 +11,8 @@ Three changes against the paper, each measured first (see training/README.md):
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,7 +25,7 @@ from training.style_encoder import StyleEncoder, StyleReader
 from training.style_space import StyleSpace, border, window
 from training.tone import BRIGHTEST, tone, untone
 
-__all__ = ["LATENT_CHANNELS", "ContentEncoder", "Decoder", "Modifier", "repeat_add"]
+__all__ = ["LATENT_CHANNELS", "Change", "ContentEncoder", "Decoder", "Modifier", "repeat_add"]
 
 LATENT_CHANNELS = 256
 SPOT = 6.0  # px, at which a landmark's spot has faded to 1/e
@@ -54,6 +56,20 @@ class Block(nn.Module):
             scale, shift = self.modulate(code)[:, :, None, None].chunk(2, 1)
             h = h * (1 + scale) + shift
         return x + self.expand(F.silu(self.conv(F.silu(h))))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of a crop's toned window, RGB (N,3,96,96): window, all of it; of that scrambled, what the key lays
+    over what is drawn, and grain, by which its grain changes. hidden: the hidden part of the crop; left: what of that
+    was not expected; trust (N,1)."""
+
+    window: Tensor
+    scrambled: Tensor
+    grain: Tensor
+    hidden: list[Tensor]
+    left: list[Tensor]
+    trust: Tensor
 
 
 class ContentEncoder(nn.Module):
@@ -154,8 +170,8 @@ class Decoder(nn.Module):
         mark: Tensor,
         x: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        change, _, _, trust = self.change(latent_from, latent_to, otherwise, (order, signs, mark), x)
-        return self.draw(x, change), trust
+        change = self.change(latent_from, latent_to, otherwise, (order, signs, mark), x)
+        return self.draw(x, change.window), change.trust
 
     def draw(self, x: Tensor, change: Tensor) -> Tensor:
         """Crop (N,3,128,128) and change of its toned window (N,3,96,96) -> face; not clamped in training mode."""
@@ -170,8 +186,8 @@ class Decoder(nn.Module):
         otherwise: Tensor,
         key: tuple[Tensor, Tensor, Tensor],
         x: Tensor,
-    ) -> tuple[Tensor, list[Tensor], list[Tensor], Tensor]:
-        """Change of the toned window's RGB (N,3,96,96); the hidden part of x, and what of it was not expected; trust.
+    ) -> Change:
+        """What becomes of x.
 
         Coarse to fine: what is expected of finer detail depends on the coarser detail, which both directions know then.
         """
@@ -226,8 +242,10 @@ class Decoder(nn.Module):
         touch = self.finish(_halves(h)[1], face, bands.show(list(drawn), picture_to))
         # One graph serves both directions, so the last touch is computed for surrogates, too, and left out.
         change = [part + torch.where(surrogate, 0.0, trust * more) for part, more in zip(change, touch, strict=True)]
-        shown = bands.to_window(*bands.show(change, picture)) + bands.show_grain(scramble(GRAIN, grain) - grain)
-        return shown, own, list(left), trust
+        fine_grain = bands.show_grain(scramble(GRAIN, grain) - grain)
+        shown = bands.to_window(*bands.show(change, picture)) + fine_grain
+        scrambled = bands.to_window(*bands.show([to - part for to, part in zip(hidden, drawn, strict=True)]))
+        return Change(shown, scrambled, fine_grain, own, list(left), trust)
 
 
 def _halves(both: Tensor) -> tuple[Tensor, Tensor]:
@@ -242,7 +260,7 @@ class Modifier(nn.Module):
     def __init__(self, space: StyleSpace) -> None:
         super().__init__()
         bands = Bands(space)
-        self.style_encoder = StyleEncoder(space)
+        self.style_encoder = StyleEncoder(space, bands)
         self.content_encoder = ContentEncoder(bands)
         self.decoder = Decoder(bands)
 
@@ -261,19 +279,17 @@ class Modifier(nn.Module):
         """Crops (N,3,128,128), landmarks of the originals (N,5,2) px and keys (training.keys) -> faces (N,3,128,128);
         not clamped in training mode."""
         styles = self.style_encoder(x, landmarks, rotation, person, signature_from, signature_to)
-        return self.modify(x, landmarks, styles, (order, signs, mark))[0]
+        return self.decoder.draw(x, self.change(x, landmarks, styles, (order, signs, mark)).window)
 
-    def modify(
+    def change(
         self,
         x: Tensor,
         landmarks: Tensor,
         styles: tuple[Tensor, Tensor, Tensor],
         scramble: tuple[Tensor, Tensor, Tensor],
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Faces as `forward` gives them from the style encoder's codes; the hidden part of x, and what of it was not
-        expected."""
+    ) -> Change:
+        """What becomes of crops under the style encoder's codes and what the decoder takes of a key."""
         content = self.content_encoder(x, landmarks)
         style_from, style_to, otherwise = styles
         latents = repeat_add(content, style_from), repeat_add(content, style_to)
-        change, hidden, left, _ = self.decoder.change(*latents, otherwise, scramble, x)
-        return self.decoder.draw(x, change), hidden, left
+        return self.decoder.change(*latents, otherwise, scramble, x)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from mfm_edge.align import TEMPLATE
 from mfm_edge.factors import ATTRIBUTES
 from mfm_edge.style import COORDINATES
-from training.style_space import StyleSpace, coarse_colour, coarse_luminance
+from training.bands import Bands
+from training.style_space import StyleSpace
 from training.tone import BRIGHTEST
 
 __all__ = ["CONTEXT", "EMPHASIS", "KEPT", "LIGHT", "Context", "Person"]
@@ -22,7 +23,7 @@ LIGHT = 144
 CONTEXT = LIGHT + 72 + 10  # coarse luminance, coarse colour, landmarks
 REACH = 1.0  # how far a coordinate may be drawn elsewhere than the key says, in standard deviations
 HIDDEN = 256
-EMPHASIS = 2.5  # how loudly attributes are told: key bits and surroundings drown what is told at 1
+EMPHASIS = 4.0  # how loudly attributes are told: key bits and surroundings drown what is told at 1
 # What makes up a person is not kept: it is the key's.
 _PERSONAL = ("arched_eyebrows", "bushy_eyebrows", "bags_under_eyes", "big_nose", "big_lips")
 KEPT = torch.tensor([name not in _PERSONAL for name in ATTRIBUTES])
@@ -32,16 +33,14 @@ KEPT = torch.tensor([name not in _PERSONAL for name in ATTRIBUTES])
 class Context(nn.Module):
     """Crop (N,3,128,128) and landmarks (N,5,2) px -> (N,CONTEXT): what the key does not change."""
 
-    def __init__(self, space: StyleSpace) -> None:
+    def __init__(self, bands: Bands) -> None:
         super().__init__()
-        analysis, synthesis, rest = (torch.from_numpy(part) for part in (space.analysis, space.synthesis, space.rest))
-        impersonal = torch.eye(len(analysis)) - analysis @ synthesis
-        self.register_buffer("stays", impersonal @ (torch.eye(len(rest)) - rest @ rest.T), persistent=False)
+        self.bands = bands
         self.register_buffer("template", torch.tensor(TEMPLATE, dtype=torch.float32), persistent=False)
 
     def forward(self, x: Tensor, landmarks: Tensor) -> Tensor:
-        light = coarse_luminance(x).flatten(1) @ self.stays
-        return torch.cat([light, coarse_colour(x).flatten(1), (landmarks - self.template).flatten(1)], 1)
+        light, colour = self.bands.coarse(*self.bands.stays(*self.bands.split(x)))
+        return torch.cat([light.flatten(1), colour.flatten(1), (landmarks - self.template).flatten(1)], 1)
 
 
 class Person(nn.Module):
@@ -75,9 +74,9 @@ class Person(nn.Module):
 
     def attributes(self, context: Tensor, asked: Tensor) -> Tensor:
         """Context (N,CONTEXT) and what is asked for (N,A), -1, 0 or +1 -> what a face is to have (N,A), up to EMPHASIS:
-        what is asked for, or else, of what is kept, what the original is likely to have, taken for surer than it is:
-        faces are not half and half."""
-        likely = torch.tanh(self.likely(context).detach()) * self.kept
+        what is asked for, or else, of what is kept, what the original is likely to have. What is unsure is left to the
+        key: it would change from frame to frame of a video."""
+        likely = torch.tanh(self.likely(context).detach()) ** 3 * self.kept
         return EMPHASIS * torch.where(asked.abs() > 0.5, asked, likely)
 
     def forward(self, context: Tensor, person: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ from training.keys import random_attributes, random_keys
 from training.networks import Modifier
 from training.person import KEPT
 from training.phase1 import Phase1
+from training.precision import draw_in_bfloat16, judge_in_bfloat16
 from training.processes import Processes
 from training.recogniser import Recogniser, View, distance, random_view
 from training.targets import TargetFinder, moved
@@ -51,6 +52,9 @@ class Trainer:
         self.average.load_state_dict(self.modifier.state_dict())
         self.patches = PatchDiscriminator().to(device, memory_format=layout)
         self.heads = FeatureDiscriminator().to(device, memory_format=layout)
+        if config.bfloat16:
+            draw_in_bfloat16(self.modifier)
+            judge_in_bfloat16(self.patches, self.heads)
         self.optimiser = torch.optim.AdamW(
             self.modifier.parameters(), config.learning_rate, betas=(0.5, 0.99), weight_decay=1e-4
         )
@@ -133,7 +137,7 @@ class Trainer:
         x, labels = to_tensor(crops).to(device), torch.from_numpy(self.faces.attributes[index]).to(device)
         landmarks = torch.from_numpy(places)
         landmarks = (landmarks + config.landmark_noise * torch.randn_like(landmarks)).to(device)
-        keys = random_keys(n, self.rng, attributes=random_attributes(n, self.rng)).to(device)
+        keys = random_keys(n, self.rng, attributes=random_attributes(n, self.faces.attributes, self.rng)).to(device)
         encoder = self.modifier.style_encoder
         push = 0.25 + 0.75 * float(np.clip((self.steps - config.push_start) / config.push_ramp, 0, 1))
 
@@ -155,10 +159,11 @@ class Trainer:
         with torch.no_grad():
             keys.person[:swaps] = encoder.person.like(encoder.coordinates(real_target), expected[:swaps])
         styles = encoder(x, landmarks, *keys.style_inputs())
-        y, hidden, left = self.modifier.modify(x, landmarks, styles, keys.scramble())
+        change = self.modifier.change(x, landmarks, styles, keys.scramble())
+        y = self.modifier.decoder.draw(x, change.window)
         terms: dict[str, Tensor] = {
             "clipped": losses.clipped(y),
-            "unexpected": losses.unexpected([*left, own - expected], [*hidden, own]),
+            "unexpected": losses.unexpected([*change.left, own - expected], [*change.hidden, own]),
             "likely": F.binary_cross_entropy_with_logits(likely, labels.float()),
             "b_anonymised": losses.appearance(y, x),
         }
@@ -222,12 +227,15 @@ class Trainer:
         self.optimiser.step()
         self._average_weights()
 
-        # Discriminators: the same faces, x as the real ones; V learns attributes from the labels of x.
+        # Discriminators; V learns attributes from the labels of x. Real faces carry what a key scrambles, too, that of
+        # another face: it cannot be avoided, and tells V at a glance what is real unless both have it.
         with torch.no_grad():
             shown_features = [f[:fakes].detach() for f in features]
-        real_scores, real_logits = self.heads(features_x)
+            real = self.modifier.decoder.draw(x, change.grain + change.scrambled.roll(1, 0))
+            _, real_features = self.recogniser(real, view)
+        real_scores, real_logits = self.heads(real_features)
         fake_scores, _ = self.heads(shown_features)
-        real_patches, real_patch_logits = self.patches(x)
+        real_patches, real_patch_logits = self.patches(real)
         fake_patches, _ = self.patches(fake.detach())
         loss = losses.hinge_discriminator([*real_scores, real_patches], [*fake_scores, fake_patches])
         attribute_loss = F.binary_cross_entropy_with_logits(real_logits, labels.float())

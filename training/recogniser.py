@@ -62,9 +62,10 @@ class View:
 class Recogniser(nn.Module):
     """dlib's ResNet-29 (CC0): returns the embedding (N,128) and three feature maps of FEATURE_CHANNELS channels."""
 
-    def __init__(self, models: Path) -> None:
+    def __init__(self, models: Path, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.net = torch.jit.load(str(models / "dlib_resnet_v1.fp16.pt")).float().eval()
+        self.dtype = dtype
+        self.net = torch.jit.load(str(models / "dlib_resnet_v1.fp16.pt")).to(dtype).eval()
         for parameter in self.net.parameters():
             parameter.requires_grad_(False)
 
@@ -77,7 +78,8 @@ class Recogniser(nn.Module):
             x = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear", align_corners=False)
         grid = F.affine_grid(view.theta, [len(x), 3, view.chip, view.chip], align_corners=False)
         chip = F.grid_sample(x, grid, align_corners=False, padding_mode="border")
-        embedding, *features = self.net(((chip + 1) * 127.5).contiguous(memory_format=torch.channels_last))
+        pixels = ((chip + 1) * 127.5).to(self.dtype).contiguous(memory_format=torch.channels_last)
+        embedding, *features = (part.float() for part in self.net(pixels))
         return embedding, features
 
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from mfm_edge.factors import ATTRIBUTES
 from mfm_edge.style import BLOCK, CELLS_AN_ATTRIBUTE, DIRECTION_CELLS, PLANE, STYLE_SIZE, signature_cells
-from training.bands import BLOCKS
+from training.bands import BLOCKS, Bands
 from training.person import Context, Person
-from training.style_space import StyleSpace, border, coarse_luminance, window
+from training.style_space import StyleSpace, border, window
 
 __all__ = ["StyleEncoder", "StyleReader"]
 
@@ -57,19 +57,20 @@ class StyleEncoder(nn.Module):
     them, faintly and turned by the key, how the original differs from what was to be expected.
     """
 
-    def __init__(self, space: StyleSpace) -> None:
+    def __init__(self, space: StyleSpace, bands: Bands) -> None:
         super().__init__()
         blocks = torch.from_numpy(space.synthesis).view(-1, 1, BLOCKS, BLOCKS)
         cells = F.interpolate(blocks, scale_factor=BLOCK // 4)
-        self.register_buffer("analysis", torch.from_numpy(space.analysis), persistent=False)
         self.reader = StyleReader()
-        self.context = Context(space)
+        self.bands = bands
+        self.context = Context(bands)
         self.person = Person(space)
         self.register_buffer("pictures", STYLE_GAIN * F.pad(cells, border(4)).flatten(1), persistent=False)
 
     def coordinates(self, x: Tensor) -> Tensor:
         """(N,3,128,128) -> (N,COORDINATES), of about unit variance over faces."""
-        return coarse_luminance(x).flatten(1) @ self.analysis
+        light, _ = self.bands.coarse(*self.bands.split(x))
+        return light.flatten(1) @ self.person.analysis
 
     def draw(self, coordinates: Tensor, signature: Tensor) -> Tensor:
         """Coordinates (N,COORDINATES) and signature (N,1024) -> style code (N,1024)."""

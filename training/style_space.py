@@ -13,10 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mfm_edge.style import BLOCK
 from mfm_edge.types import CROP_SIZE, WINDOW
-from training.tone import tone
-from training.wavelet import wavelet
 
 __all__ = [
     "COARSE_SCALE",
@@ -24,8 +21,6 @@ __all__ = [
     "SPREAD_LIMIT",
     "StyleSpace",
     "border",
-    "coarse_colour",
-    "coarse_luminance",
     "luminance",
     "window",
 ]
@@ -34,9 +29,6 @@ COARSE_SCALE = 4.0  # a coarse wavelet coefficient against the luminance that it
 SPREAD_LIMIT = 4.0
 # How toned red, green and blue change with the luminance of a face (regression on the training faces).
 SHADE = (1.115, 0.960, 0.901)
-# Made once: they take thousands of small steps, each of which the export would trace.
-COARSE_ROWS = wavelet(WINDOW[2] // 2, 2)[: WINDOW[2] // BLOCK]
-COARSE_COLOUR_ROWS = wavelet(WINDOW[2] // 4, 2)[: WINDOW[2] // BLOCK // 2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +96,3 @@ def border(cell: int = 1) -> tuple[int, int, int, int]:
     top, left, side = (length // cell for length in WINDOW)
     size = CROP_SIZE // cell
     return left, size - left - side, top, size - top - side
-
-
-def coarse_luminance(x: torch.Tensor) -> torch.Tensor:
-    """(N, 3, 128, 128) RGB in -1..1 -> (N, 1, 12, 12): smooth means of about the window's 8 px blocks, in -1..1."""
-    grid = torch.nn.functional.avg_pool2d(luminance(tone(window(x))), 2)
-    rows = COARSE_ROWS.to(grid.device)
-    return rows @ grid @ rows.T / COARSE_SCALE
-
-
-def coarse_colour(x: torch.Tensor) -> torch.Tensor:
-    """(N, 3, 128, 128) RGB in -1..1 -> (N, 2, 6, 6): red and blue beyond their shade, in about 16 px blocks."""
-    rgb = tone(window(x))
-    shade = rgb.new_tensor(SHADE).view(1, 3, 1, 1)
-    colour = rgb[:, ::2] - (shade / luminance(shade))[:, ::2] * luminance(rgb)
-    rows = COARSE_COLOUR_ROWS.to(colour.device)
-    return rows @ torch.nn.functional.avg_pool2d(colour, 4) @ rows.T / COARSE_SCALE

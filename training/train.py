@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from training.config import PAPER_WEIGHTS, Config
+from training.config import PAPER_WEIGHTS, Config, Weights
 from training.data import FaceSet, load_faces, models_of, to_tensor
 from training.keys import random_keys
 from training.networks import Modifier
@@ -111,12 +111,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--paper-weights", action="store_true", help="the paper's loss weights instead of the project's"
     )
+    parser.add_argument("--bf16", action="store_true", help="convolutions in bfloat16, on processors with units for it")
     parser.add_argument(
         "--start", type=Path, default=None, help="begin a new run from this packed state, e.g. training/state/mfm.pt"
     )
     args = parser.parse_args(argv)
     deadline = time.monotonic() + 60 * args.minutes
-    config = Config(weights=PAPER_WEIGHTS) if args.paper_weights else Config()
+    config = Config(weights=PAPER_WEIGHTS if args.paper_weights else Weights(), bfloat16=args.bf16)
     processes = Processes.join()
     for number in (signal.SIGINT, signal.SIGTERM):  # a background shell starts children with SIGINT ignored
         signal.signal(number, processes.interrupt)
@@ -126,7 +127,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(config.seed)
     faces = load_faces(args.data, "train", limit=args.limit)
     validation = load_faces(args.data, "val", limit=600).take(slice(0, None, 50))
-    recogniser = Recogniser(args.models or models_of(args.data))
+    recogniser = Recogniser(args.models or models_of(args.data), torch.bfloat16 if args.bf16 else torch.float32)
     networks = None
     if args.start is not None and not (args.run / "checkpoint.pt").exists():
         networks, packed = unpack(args.start)

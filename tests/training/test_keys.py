@@ -27,11 +27,23 @@ def test_random_keys_look_like_expanded_secrets():
         np.testing.assert_array_equal(mine[:, fixed], codes[:, fixed])
 
 
-def test_asked_attributes_are_what_users_can_ask_for():
-    wanted = random_attributes(500, np.random.default_rng(1), share=1.0)
+def test_asked_attributes_are_what_users_can_ask_for_and_people_have():
+    labels = np.random.default_rng(0).random((400, len(ATTRIBUTES))) < 0.4
+    labels[:, 9] = labels[:, 4]  # the tenth goes with the fifth, in everybody
+    wanted = random_attributes(3000, labels, np.random.default_rng(1), share=0.9, more=0.5)
+    nothing = ~wanted.any(1)
+    assert 0.07 < nothing.mean() < 0.13 and set(np.unique(wanted)) == {-1, 0, 1}
     hair = wanted[:, :4]
     asked = hair.any(1)
     assert asked.any() and (hair[asked].sum(1) == -2).all()  # one colour on, three off
-    assert (np.count_nonzero(wanted[~asked], axis=1) == 1).all()
     np.testing.assert_array_equal(Factors("p", hair="blond").attribute_vector()[:4], [-1, 1, -1, -1])
-    assert wanted.shape[1] == len(ATTRIBUTES)
+    both = (wanted[:, 4] != 0) & (wanted[:, 9] != 0)
+    assert both.sum() > 100 and (wanted[both, 4] == wanted[both, 9]).all()
+    alone = random_attributes(3000, labels, np.random.default_rng(1), share=1.0, more=0.0)
+    counts = np.count_nonzero(alone[:, 4:], axis=1)
+    assert set(counts.tolist()) == {0, 1} and (alone[counts == 1, 4:] > 0).any() and (alone < 0).any()
+
+
+def test_what_nobody_has_can_be_asked_for():
+    wanted = random_attributes(500, np.zeros((10, len(ATTRIBUTES)), bool), np.random.default_rng(1), more=0.5)
+    assert (wanted[:, 5:] > 0).any() and not (wanted[(wanted[:, 5:] > 0).any(1), 5:] > 0).sum(1).max() > 1
