@@ -22,7 +22,7 @@ from mfm_edge.engine.cuda import CudaStream
 from mfm_edge.engine.folder import SHIPPED_MODEL, Model, Precision, read_model
 from mfm_edge.engine.plans import Flavour, Plan, default_folder, default_precision, write_plan
 from mfm_edge.errors import MfmError, ModelError
-from mfm_edge.runtime import BATCH
+from mfm_edge.frame_modifier import BATCH
 
 __all__ = ["RTX_TARGETS", "build", "main"]
 

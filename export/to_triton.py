@@ -17,7 +17,7 @@ from onnx.helper import make_graph, make_model, make_opsetid, make_tensor_value_
 
 from export.fuse import repeat_add_nodes
 from mfm_edge.engine.folder import PARTS, SHIPPED_MODEL, Model, Precision, read_model
-from mfm_edge.runtime import BATCH
+from mfm_edge.frame_modifier import BATCH
 from mfm_edge.style import PLANE, STYLE_SIZE
 
 __all__ = ["configurations", "main", "repeat_add_graph", "to_text", "write"]

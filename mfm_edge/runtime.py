@@ -1,9 +1,9 @@
-"""MfmRuntime: detect, align, modify, paste. Composition only; each step lives in its own module."""
+"""MfmRuntime and MfmStream: whose faces, under which keys. Composition only; each step lives in its own module."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,25 +13,20 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.align import TEMPLATE, align, extract, locate
-from mfm_edge.beyond import complete, pack
+from mfm_edge.align import locate
 from mfm_edge.detect import Detector, StillSceneDetector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
-from mfm_edge.errors import ArgumentError, FactorError, MfmError
+from mfm_edge.errors import FactorError, MfmError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys
-from mfm_edge.guard import SteadyTrust, cover_face, cover_frame, hides, trusts
-from mfm_edge.paste import paste
+from mfm_edge.frame_modifier import FrameModifier
+from mfm_edge.guard import SteadyTrust, cover_frame, trusts
 from mfm_edge.selection import Selection
 from mfm_edge.slots import ALL, SlotMemory, from_left
-from mfm_edge.style import FaceKeys, StyleKey
+from mfm_edge.style import FaceKeys
 from mfm_edge.track import Tracker
-from mfm_edge.types import CROP_SIZE, SLOTS, Face, FaceRecord, Protected, Restored, Treatment, check_frame
+from mfm_edge.types import SLOTS, Face, FaceRecord, Protected, Restored, check_frame
 
 __all__ = ["MfmRuntime", "MfmStream"]
-
-BATCH = 8
-"""Most faces that go through the network at once: bounds the memory a crowd takes."""
-
 
 class MfmRuntime:
     """Anonymises and restores faces in frames.
@@ -53,7 +48,7 @@ class MfmRuntime:
         strict: bool = False,
         trust_unknown_model: bool = False,
     ) -> None:
-        self._engine = open_engine(
+        engine = open_engine(
             model,
             providers=providers,
             threads=threads,
@@ -61,6 +56,7 @@ class MfmRuntime:
             strict=strict,
             trust_unknown_model=trust_unknown_model,
         )
+        self._frames = FrameModifier(engine)
         self._detector = YuNetDetector() if detector is None else detector
         # Deriving is slow on purpose; an application that calls frame by frame must not pay for it each time.
         self._keys = lru_cache(maxsize=8)(_face_keys)
@@ -68,12 +64,12 @@ class MfmRuntime:
     @property
     def model_id(self) -> str:
         """Identifies the network's weights; a sidecar names it."""
-        return self._engine.model_id
+        return self._frames.engine.model_id
 
     @property
     def provider(self) -> str:
         """What really executes the network."""
-        return self._engine.provider
+        return self._frames.engine.provider
 
     def anonymize(self, frame: NDArray[np.uint8], factors: Factors) -> Protected:
         """Replace every face in a frame by another person's.
@@ -86,7 +82,7 @@ class MfmRuntime:
         keys = self._keys_for(factors)
         faces = self._detector.detect(frame)
         trusted = [trusts(face) for face in faces]
-        return self._protect(frame, faces, keys, trusted, [None] * len(faces), from_left(faces))
+        return self._frames.protect(frame, faces, keys, trusted, [None] * len(faces), from_left(faces))
 
     def restore(
         self, frame: NDArray[np.uint8], factors: Factors, faces: Sequence[FaceRecord] | None = None
@@ -101,8 +97,8 @@ class MfmRuntime:
         keys = self._keys_for(factors)
         if faces is None:
             found = [face for face in self._detector.detect(frame) if trusts(face)]
-            return self._restore(frame, keys, [_record(face) for face in found], [ALL] * len(found))
-        return self._restore(frame, keys, faces)
+            return self._frames.restore(frame, keys, [_record(face) for face in found], [ALL] * len(found))
+        return self._frames.restore(frame, keys, faces)
 
     def open_stream(
         self,
@@ -123,86 +119,6 @@ class MfmRuntime:
 
     def _keys_for(self, factors: Factors) -> FaceKeys:
         return self._keys(_checked(factors), IMAGE_SALT, DEFAULT_KEY_DERIVATION)
-
-    def _protect(
-        self,
-        frame: NDArray[np.uint8],
-        faces: Sequence[Face],
-        keys: FaceKeys,
-        trusted: Sequence[bool],
-        tracks: Sequence[int | None],
-        slots: Sequence[int],
-    ) -> Protected:
-        out = np.ascontiguousarray(frame).copy()
-        aligned = [align(frame, face) if ok else None for face, ok in zip(faces, trusted, strict=True)]
-        crops = [a.crop for a in aligned if a is not None]
-        places = [a.landmarks for a in aligned if a is not None]
-        own = [keys.of(slot) for slot, cut in zip(slots, aligned, strict=True) if cut is not None]
-        surrogates = iter([surrogate for surrogate, _ in self._modify(crops, own, places)])
-        records = []
-        for face, cut, track, slot in zip(faces, aligned, tracks, slots, strict=True):
-            surrogate = None if cut is None else next(surrogates)
-            if cut is None or surrogate is None or not hides(cut.crop, surrogate):
-                cover_face(out, face)
-                record = FaceRecord(_box_matrix(face), face.box, face.score, track, slot, Treatment.COVERED)
-            else:
-                paste(out, surrogate, cut.matrix)
-                lost = pack(surrogate, cut.matrix, frame.shape[:2])
-                record = FaceRecord(cut.matrix, face.box, face.score, track, slot, landmarks=cut.landmarks, beyond=lost)
-            records.append(record)
-        return Protected(frame=out, faces=tuple(records))
-
-    def _restore(
-        self,
-        frame: NDArray[np.uint8],
-        keys: FaceKeys,
-        faces: Sequence[FaceRecord],
-        candidates: Sequence[Sequence[int]] | None = None,
-    ) -> Restored:
-        """candidates: slots to try for each face, the first of the most trusted counts; None: as the records say. The
-        records that come back have it."""
-        records = list(faces)
-        if not all(isinstance(record, FaceRecord) for record in records):
-            raise ArgumentError("faces: got something else than FaceRecord in it, takes the records of anonymize")
-        if candidates is None:
-            candidates = [ALL if record.slot is None else (record.slot,) for record in records]
-        tries = [
-            (index, slot)
-            for index, record in enumerate(records)
-            if record.treatment is Treatment.SURROGATE
-            for slot in candidates[index]
-        ]
-        crops = {index: _surrogate(frame, records[index]) for index in {index for index, _ in tries}}
-        back = {slot: keys.of(slot).inverse() for slot in {slot for _, slot in tries}}
-        modified = self._modify(
-            [crops[index] for index, _ in tries],
-            [back[slot] for _, slot in tries],
-            [records[index].landmarks for index, _ in tries],
-        )
-        found: dict[int, tuple[NDArray[np.uint8], float]] = {}
-        for (index, slot), (crop, trust) in zip(tries, modified, strict=True):
-            if index not in found or trust > found[index][1]:
-                found[index] = crop, trust
-                records[index] = replace(records[index], slot=slot)
-        out = np.ascontiguousarray(frame).copy()
-        # Pasted last comes off first: overlapping faces are undone in reverse order.
-        for index in sorted(found, reverse=True):
-            paste(out, found[index][0], records[index].matrix)
-        return Restored(frame=out, faces=tuple(records))
-
-    def _modify(
-        self,
-        crops: Sequence[NDArray[np.uint8]],
-        keys: Sequence[StyleKey],
-        landmarks: Sequence[NDArray[np.float32] | None],
-    ) -> Iterator[tuple[NDArray[np.uint8], float]]:
-        """Each crop's face and trust, in order."""
-        places = [TEMPLATE.astype(np.float32) if one is None else one for one in landmarks]
-        for start in range(0, len(crops), BATCH):
-            some = slice(start, start + BATCH)
-            done = self._engine.modify(np.stack(crops[some]), keys[some], np.stack(places[some]))
-            yield from zip(done.faces, done.trust.tolist(), strict=True)
-
 
 class MfmStream:
     """Frames of one source under the same factors; from MfmRuntime.open_stream. A context manager.
@@ -242,7 +158,7 @@ class MfmStream:
             chosen = tracked if self._selection is None else self._selection.choose(tracked, frame)
             faces, tracks = [t.face for t in chosen], [t.track for t in chosen]
             slots = [track % SLOTS for track in tracks]
-            protected = self._runtime._protect(frame, faces, keys, self._trust(chosen), tracks, slots)
+            protected = self._runtime._frames.protect(frame, faces, keys, self._trust(chosen), tracks, slots)
             return replace(protected, visible=len(tracked) - len(chosen))
         except Exception as error:
             if isinstance(error, (FactorError, KeyboardInterrupt)):
@@ -259,12 +175,12 @@ class MfmStream:
         check_frame(frame)
         keys = self._live_keys()
         if faces is not None:
-            return self._runtime._restore(frame, keys, faces)
+            return self._runtime._frames.restore(frame, keys, faces)
         tracked = self._found_again.update(self._runtime._detector.detect(frame), frame)
         tracked = tuple(face for face in tracked if trusts(face.face))
         tracks = [face.track for face in tracked]
         records = [_record(face.face) for face in tracked]
-        restored = self._runtime._restore(frame, keys, records, self._slots.candidates(tracks))
+        restored = self._runtime._frames.restore(frame, keys, records, self._slots.candidates(tracks))
         self._slots.keep(tracks, [face.slot for face in restored.faces if face.slot is not None])
         return restored
 
@@ -304,17 +220,6 @@ class MfmStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _box_matrix(face: Face) -> NDArray[np.float64]:
-    """Frame px -> crop px from the box alone: landmarks that were not trusted may span no face at all."""
-    x0, y0, x1, y1 = (float(value) for value in face.box)
-    scale = CROP_SIZE / max(x1 - x0, y1 - y0, 1.0)
-    return np.array([[scale, 0, -scale * x0], [0, scale, -scale * y0]])
-
-
-def _surrogate(frame: NDArray[np.uint8], record: FaceRecord) -> NDArray[np.uint8]:
-    return complete(extract(frame, record.matrix), record.beyond, record.matrix, frame.shape[:2])
 
 
 def _checked(factors: Factors) -> Factors:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mfm_edge import Factors, MfmRuntime, Treatment, runtime
+from mfm_edge import Factors, MfmRuntime, Treatment, frame_modifier, runtime
 from mfm_edge.engine import Modified
 from mfm_edge.errors import MfmError
 from mfm_edge.factors import KeyDerivation
@@ -96,10 +96,10 @@ def test_a_stage_that_fails_gives_a_covered_frame(
         "track": (stream._tracker, "update"),
         "select": (stream._selection, "choose"),
         "trust": (stream, "_trust"),
-        "align": (runtime, "align"),
-        "network": (stream._runtime._engine, "modify"),
-        "paste": (runtime, "paste"),
-        "record": (runtime, "FaceRecord"),
+        "align": (frame_modifier, "align"),
+        "network": (stream._runtime._frames.engine, "modify"),
+        "paste": (frame_modifier, "paste"),
+        "record": (frame_modifier, "FaceRecord"),
     }[stage]
     monkeypatch.setattr(owner, name, failing(getattr(owner, name), error))
     still = frame

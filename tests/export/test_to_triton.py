@@ -14,7 +14,7 @@ from export.to_triton import ENSEMBLE, configurations, main, to_text  # noqa: E4
 from mfm_edge.engine.fused import RunWhole  # noqa: E402
 from mfm_edge.engine.onnx import OnnxEngine  # noqa: E402
 from mfm_edge.engine.steps import run_parts  # noqa: E402
-from mfm_edge.runtime import BATCH  # noqa: E402
+from mfm_edge.frame_modifier import BATCH  # noqa: E402
 from mfm_edge.style import expand  # noqa: E402
 
 
