@@ -227,11 +227,11 @@ class Trainer:
         self.optimiser.step()
         self._average_weights()
 
-        # Discriminators; V learns attributes from the labels of x. Real faces carry what a key scrambles, too, that of
-        # another face: it cannot be avoided, and tells V at a glance what is real unless both have it.
+        # Discriminators; V learns attributes from the labels of x. Real faces carry what a key scrambles of them, too:
+        # it cannot be avoided, and tells V at a glance what is real unless both have it.
         with torch.no_grad():
             shown_features = [f[:fakes].detach() for f in features]
-            real = self.modifier.decoder.draw(x, change.grain + change.scrambled.roll(1, 0))
+            real = self.modifier.decoder.draw(x, change.grain + change.scrambled)
             _, real_features = self.recogniser(real, view)
         real_scores, real_logits = self.heads(real_features)
         fake_scores, _ = self.heads(shown_features)
