@@ -24,13 +24,10 @@ LIGHT_GRID = SIDE // 2  # 48: cells of 2 px; finer detail is grain
 COLOUR_GRID = SIDE // 4  # 24: cells of 4 px
 BLOCKS = SIDE // BLOCK  # 12: coarse coefficients of luminance a side; of colour there are half as many
 HIDDEN_SHARE = 0.1  # detail whose wavelets lie in the face by this share of their energy is hidden
-DAMPING = 0.27  # of unexpected detail in the surrogate; its noise grows by the inverse of it when restored
+# Of unexpected detail in the surrogate, coarse, fine and colour: its noise grows by the inverse of it when restored.
+DAMPING = 0.18, 0.24, 0.27
 RIM = 0.5  # detail that lies in the face by less than this is damped as if it did by that much
 GRAIN_DAMPING = 0.5
-MARK = 0.6  # what marks a surrogate's key, in spreads of the component that it is added to
-BOUND = 0.6  # in means of their size, beyond which components count alike: single ones are far off
-# Mean of bounded components up to which a key is wrong, and from which it is right.
-DOUBTED, TRUSTED = 0.05, 0.08
 GRAIN = 3  # the portion of that number
 # Luminance of 2x2 px without their mean: Haar's three details.
 HAAR = ((0.5, 0.5, -0.5, -0.5), (0.5, -0.5, 0.5, -0.5), (0.5, -0.5, -0.5, 0.5))
@@ -86,13 +83,12 @@ class Bands(nn.Module):
             "red_blue": red_blue,
         }.items():
             self.register_buffer(name, value, persistent=False)
-        parts = zip(depths, space.axes(), space.spreads(), strict=True)
-        for i, (depth, axes, spread) in enumerate(parts):
-            self.register_buffer(f"damping{i}", DAMPING ** depth.clamp_min(RIM), persistent=False)
+        parts = zip(DAMPING, depths, space.axes(), space.spreads(), strict=True)
+        for i, (damping, depth, axes, spread) in enumerate(parts):
+            self.register_buffer(f"damping{i}", damping ** depth.clamp_min(RIM), persistent=False)
             self.register_buffer(f"axes{i}", torch.from_numpy(axes), persistent=False)
             self.register_buffer(f"spread{i}", torch.from_numpy(spread), persistent=False)
         self.register_buffer(f"damping{GRAIN}", torch.full((len(grain),), GRAIN_DAMPING), persistent=False)
-        self.register_buffer(f"spread{GRAIN}", torch.zeros(len(grain)), persistent=False)  # grain carries no mark
 
     def damping(self, portion: int) -> Tensor:
         """(K,): by how much unexpected detail of a portion is weaker in a surrogate."""
@@ -167,41 +163,33 @@ class Bands(nn.Module):
     def components(self, portion: int, hidden: Tensor) -> Tensor:
         """Portion (N,K) -> its principal components (N,K): scrambled, they make detail that varies over the face, and
         together, as detail of real faces does; white noise would look like noise."""
-        return hidden @ self._axes(portion) if portion != GRAIN else hidden
+        return hidden @ self.axes(portion) if portion != GRAIN else hidden
 
     def shuffle(self, portion: int, components: Tensor, order: Tensor, signs: Tensor) -> Tensor:
         """Components of a portion (N,K), moved among others of like variance and multiplied by signs.
 
         order (N,DETAILS) int64 and signs (N,DETAILS) of a key.
         """
-        places = self._places(portion)
+        places = self.key_places(portion)
         return components.gather(1, order[:, places] - places.start) * signs[:, places]
 
     def unfold(self, portion: int, components: Tensor) -> Tensor:
         """The inverse of `components`."""
         # Grain has no axes: next to each other lie neighbours in the picture.
-        return components @ self._axes(portion).T if portion != GRAIN else components
+        return components @ self.axes(portion).T if portion != GRAIN else components
 
-    def mark(self, portion: int, mark: Tensor) -> Tensor:
-        """(N,K), what is added to a surrogate's components so that its key is known again; mark (N,DETAILS) of it."""
-        return MARK * self.get_buffer(f"spread{portion}") * mark[:, self._places(portion)]
+    def spread(self, portion: int) -> Tensor:
+        """(K,): of a portion's components in faces."""
+        return self.get_buffer(f"spread{portion}")
 
-    def trust(self, components: list[Tensor], mark: Tensor) -> Tensor:
-        """(N,1) in 0..1: how surely a key is that of the surrogate whose hidden part has these components, (N,K) each.
-        Of its mark nothing is left under another key's but chance, the mean of 2000 components."""
-        found = []
-        for portion, part in enumerate(components):
-            ratio = part * mark[:, self._places(portion)] / self.get_buffer(f"spread{portion}")
-            found.append((ratio / ratio.abs().mean(1, keepdim=True)).clamp(-BOUND, BOUND) / BOUND)
-        mean = torch.cat(found, 1).mean(1, keepdim=True)
-        return ((mean - DOUBTED) / (TRUSTED - DOUBTED)).clamp(0, 1)
+    def axes(self, portion: int) -> Tensor:
+        """(K,K): of components, in the columns."""
+        return self.get_buffer(f"axes{portion}").float()
 
-    def _places(self, portion: int) -> slice:
+    def key_places(self, portion: int) -> slice:
+        """Where a key's order, signs and mark for a portion are among all of them."""
         start = sum(self.sizes[:portion])
         return slice(start, start + self.sizes[portion])
-
-    def _axes(self, portion: int) -> Tensor:
-        return self.get_buffer(f"axes{portion}").float()
 
     def to_window(self, light: Tensor, colour: Tensor) -> Tensor:
         """Change of coefficients -> change of the toned window's RGB (N,3,96,96), exactly that much."""

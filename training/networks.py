@@ -21,6 +21,7 @@ from mfm_edge.style import PLANE, STYLE_SIZE
 from mfm_edge.types import WINDOW
 from training.bands import GRAIN, Bands
 from training.finish import Finish
+from training.mark import Mark
 from training.style_encoder import StyleEncoder, StyleReader
 from training.style_space import StyleSpace, border, window
 from training.tone import BRIGHTEST, tone, untone
@@ -60,15 +61,15 @@ class Block(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What becomes of a crop's toned window, RGB (N,3,96,96): window, all of it; of that scrambled, what the key lays
-    over what is drawn, and grain, by which its grain changes. hidden: the hidden part of the crop; left: what of that
-    was not expected; trust (N,1)."""
+    """What becomes of a crop's toned window, RGB (N,3,96,96): window, all of it; of that grain, by which its grain
+    changes. hidden: the hidden part of the crop; left: what of that was not expected; scrambled: what the key makes of
+    that and lays over what is drawn; trust (N,1)."""
 
     window: Tensor
-    scrambled: Tensor
     grain: Tensor
     hidden: list[Tensor]
     left: list[Tensor]
+    scrambled: list[Tensor]
     trust: Tensor
 
 
@@ -116,6 +117,7 @@ class Decoder(nn.Module):
     def __init__(self, bands: Bands) -> None:
         super().__init__()
         self.bands = bands
+        self.mark = Mark(bands)
         self.reader = StyleReader()
         self.blocks = nn.ModuleList([Block(d, style=True) for d in (1, 2, 4, 1, 2)])
         self.narrow = nn.Conv2d(LATENT_CHANNELS, 63, 1)
@@ -141,9 +143,12 @@ class Decoder(nn.Module):
             h = block(h, code)
         return h
 
-    def look(self, h: Tensor, seen: Tensor) -> Tensor:
-        """Features, and the face without its finest detail (N,1,24,24) -> features to draw that detail with."""
-        return h + self.refine(torch.cat([self.narrow(h), seen], 1))
+    def look_again(self, h: Tensor, coarse: Tensor, light: Tensor, known: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features, the coarse portion that was drawn with them, the face's luminance without its finer detail
+        (coefficients; that detail is not looked at) and what is known of it -> features to draw finer detail with, and
+        the whole hidden part that the face should have."""
+        h = h + self.refine(torch.cat([self.narrow(h), self.bands.without_fine(light)], 1))
+        return h, [coarse, *self.expected(h, known, coarse)[1:]]
 
     def expected(self, h: Tensor, known: Tensor, coarse: Tensor | None = None) -> list[Tensor]:
         """Features -> the hidden part that the face should have, its coarse portion perhaps given.
@@ -206,21 +211,15 @@ class Decoder(nn.Module):
 
         def scramble(portion: int, left: Tensor) -> Tensor:
             """A wrong key does not undo the damping: unscrambled wrongly, detail stays as faint as in a surrogate."""
-            sent, damping, own_mark = components(portion, left), bands.damping(portion), bands.mark(portion, mark)
+            sent, damping, own_mark = components(portion, left), bands.damping(portion), self.mark.added(portion, mark)
             shuffled = bands.shuffle(portion, torch.where(surrogate, sent, sent - trust * own_mark), order, signs)
             faint = torch.where(surrogate, damping, trust + (1 - trust) * CALM * damping)
             return bands.unfold(portion, shuffled + torch.where(surrogate, own_mark, 0.0)) * faint
 
-        def exchange(portion: int, expected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            """What is drawn of a portion, what it becomes, and what was left over."""
-            drawn_from, drawn_to = _halves(expected)
-            left = own[portion] - drawn_from
-            return drawn_to, drawn_to + scramble(portion, left), left
-
         h_from = self.think(latent_from, code_from)
-        first_from = self.expected(h_from, known_from)
-        left_first = (part - drawn for part, drawn in zip(own, first_from, strict=True))
-        found = bands.trust([components(portion, left) for portion, left in enumerate(left_first)], mark)
+        _, drawn_from = self.look_again(h_from, self.expected(h_from, known_from)[0], light, known_from)
+        left = [part - drawn for part, drawn in zip(own, drawn_from, strict=True)]
+        found = self.mark.trust([components(portion, part) for portion, part in enumerate(left)], mark)
         trust = torch.where(surrogate, 1.0, found)
         # With a wrong key comes out what every other key makes: a surrogate, of the person whom that key asks for.
         doubt = (1 - trust) * (otherwise - code_to)
@@ -228,30 +227,21 @@ class Decoder(nn.Module):
         picture_to = self.reader(code_to)[1]
         picture, known_to = picture_to - picture_from, stays + bands.show(nothing, picture_to)[0]
         h_to = self.think(repeat_add(latent_to, doubt), code_to)
-        drawn_coarse = torch.cat([first_from[0], self.expected(h_to, known_to)[0]])
-        coarse = exchange(0, drawn_coarse)
-        middle = light + bands.show([coarse[1] - own[0], *nothing[1:]], picture)[0]
-        h = self.look(torch.cat([h_from, h_to]), bands.without_fine(torch.cat([light, middle])))
-        known = torch.cat([known_from, known_to])
-        _, fine, tint = self.expected(h, known, drawn_coarse)
-        drawn, hidden, left = zip(coarse, exchange(1, fine), exchange(2, tint), strict=True)
+        drawn_coarse = self.expected(h_to, known_to)[0]
+        scrambled = [scramble(portion, part) for portion, part in enumerate(left)]
+        coarse = drawn_coarse + scrambled[0]
+        middle = light + bands.show([coarse - own[0], *nothing[1:]], picture)[0]
+        h_to, drawn = self.look_again(h_to, drawn_coarse, middle, known_to)
 
-        change = [to - was for to, was in zip(hidden, own, strict=True)]
+        change = [part + more - was for part, more, was in zip(drawn, scrambled, own, strict=True)]
         more_light, more_colour = bands.show(change, picture)
         face = light + more_light, colour + more_colour
-        touch = self.finish(_halves(h)[1], face, bands.show(list(drawn), picture_to))
+        touch = self.finish(h_to, face, bands.show(drawn, picture_to))
         # One graph serves both directions, so the last touch is computed for surrogates, too, and left out.
         change = [part + torch.where(surrogate, 0.0, trust * more) for part, more in zip(change, touch, strict=True)]
         fine_grain = bands.show_grain(scramble(GRAIN, grain) - grain)
         shown = bands.to_window(*bands.show(change, picture)) + fine_grain
-        scrambled = bands.to_window(*bands.show([to - part for to, part in zip(hidden, drawn, strict=True)]))
-        return Change(shown, scrambled, fine_grain, own, list(left), trust)
-
-
-def _halves(both: Tensor) -> tuple[Tensor, Tensor]:
-    """Of a batch for the face that comes in and the one that goes out: the two."""
-    first, second = both.unflatten(0, (2, -1)).unbind(0)  # chunk() would fix the batch size of the exported graph
-    return first, second
+        return Change(shown, fine_grain, own, left, scrambled, trust)
 
 
 class Modifier(nn.Module):

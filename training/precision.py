@@ -29,10 +29,10 @@ def judge_in_bfloat16(*discriminators: PatchDiscriminator | FeatureDiscriminator
 
 
 def _in_bfloat16(module: nn.Module) -> None:
-    forward = module.forward
+    forward, device = module.forward, next(module.parameters()).device.type
 
     def halved(*arguments: Tensor) -> object:
-        with torch.autocast(arguments[0][0].device.type, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16):
             return _as_float(forward(*arguments))
 
     module.forward = halved  # type: ignore[method-assign]

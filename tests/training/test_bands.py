@@ -112,15 +112,3 @@ def test_scrambled_detail_varies_as_the_faces_do(bands, faces):
     scrambled = [scramble(bands, i, portion, keys.order, keys.signs) for i, portion in enumerate(hidden)]
     before, after = (bands.cells(*bands.show(h))[0].std(0)[0].numpy() for h in (hidden, scrambled))
     assert structural_similarity(before, after, data_range=before.max()) > 0.9
-
-
-def test_a_key_knows_its_own_mark_alone(bands, space):
-    """Under detail that varies as phase 1 found it, and noise."""
-    torch.manual_seed(0)
-    keys, wrong = (random_keys(6, np.random.default_rng(seed)) for seed in (0, 1))
-    sent = []
-    for i, spread in enumerate(space.spreads()):
-        detail, noise = torch.from_numpy(spread) * torch.randn(2, 6, len(spread))
-        sent.append(detail + bands.mark(i, keys.mark) + 0.5 * noise)
-    for guess, expected in ((keys, 1.0), (wrong, 0.0)):
-        torch.testing.assert_close(bands.trust(sent, guess.mark), torch.full((6, 1), expected))
