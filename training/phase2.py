@@ -18,7 +18,7 @@ from training.data import FaceSet, mirrored, to_tensor
 from training.discriminators import FeatureDiscriminator, PatchDiscriminator
 from training.information import Information
 from training.keys import random_attributes, random_keys
-from training.networks import Modifier
+from training.networks import Change, Modifier
 from training.person import KEPT
 from training.phase1 import Phase1
 from training.precision import draw_in_bfloat16, judge_in_bfloat16
@@ -227,23 +227,8 @@ class Trainer:
         self.optimiser.step()
         self._average_weights()
 
-        # Discriminators; V learns attributes from the labels of x. Real faces carry what a key scrambles of them, too:
-        # it cannot be avoided, and tells V at a glance what is real unless both have it.
-        with torch.no_grad():
-            shown_features = [f[:fakes].detach() for f in features]
-            real = self.modifier.decoder.draw(x, change.grain + change.scrambled)
-            _, real_features = self.recogniser(real, view)
-        real_scores, real_logits = self.heads(real_features)
-        fake_scores, _ = self.heads(shown_features)
-        real_patches, real_patch_logits = self.patches(real)
-        fake_patches, _ = self.patches(fake.detach())
-        loss = losses.hinge_discriminator([*real_scores, real_patches], [*fake_scores, fake_patches])
-        attribute_loss = F.binary_cross_entropy_with_logits(real_logits, labels.float())
-        attribute_loss = attribute_loss + F.binary_cross_entropy_with_logits(real_patch_logits, labels.float())
-        self.discriminator_optimiser.zero_grad(set_to_none=True)
-        (loss + attribute_loss).backward()
-        self.processes.average([*self.patches.parameters(), *self.heads.parameters()])
-        self.discriminator_optimiser.step()
+        shown = fake.detach(), [f[:fakes].detach() for f in features]
+        judged = self._teach_discriminators(x, labels, view, change, *shown)
         if self.information is not None:
             self.information_optimiser.zero_grad(set_to_none=True)
             self.information.loss(*told).backward()
@@ -251,13 +236,37 @@ class Trainer:
             self.information_optimiser.step()
 
         self.steps += 1
-        log = {name: float(term.detach()) for name, term in terms.items()}
-        log |= {"v": float(loss.detach()), "v_attributes": float(attribute_loss.detach())}
+        log = {name: float(term.detach()) for name, term in terms.items()} | judged
         log["distance_y_x"] = float(distance(embedding_y.detach(), embedding_x).mean() / apart)
         if turn == "right key":
             error = (restored.detach().clamp(-1, 1) - x[pick]).square().mean()
             log["psnr_restored"] = float(10 * torch.log10(4 / error))
         return log
+
+    def _teach_discriminators(
+        self, x: Tensor, labels: Tensor, view: View, change: Change, fake: Tensor, fake_features: list[Tensor]
+    ) -> dict[str, float]:
+        """One update of V, which learns attributes from the labels of x; returns its losses.
+
+        The recogniser is shown real faces that carry what a key scrambles of them, too: its features tell at a glance
+        who has that, and nothing else is looked at then. The patch discriminator sees to it that noise does not grow.
+        """
+        bands = self.modifier.decoder.bands
+        with torch.no_grad():
+            laid_over = change.grain + bands.to_window(*bands.show(change.scrambled))
+            _, real_features = self.recogniser(self.modifier.decoder.draw(x, laid_over), view)
+        real_scores, real_logits = self.heads(real_features)
+        fake_scores, _ = self.heads(fake_features)
+        real_patches, real_patch_logits = self.patches(x)
+        fake_patches, _ = self.patches(fake)
+        loss = losses.hinge_discriminator([*real_scores, real_patches], [*fake_scores, fake_patches])
+        attribute_loss = F.binary_cross_entropy_with_logits(real_logits, labels.float())
+        attribute_loss = attribute_loss + F.binary_cross_entropy_with_logits(real_patch_logits, labels.float())
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        (loss + attribute_loss).backward()
+        self.processes.average([*self.patches.parameters(), *self.heads.parameters()])
+        self.discriminator_optimiser.step()
+        return {"v": float(loss.detach()), "v_attributes": float(attribute_loss.detach())}
 
     @torch.no_grad()
     def _average_weights(self) -> None:
