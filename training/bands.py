@@ -25,7 +25,7 @@ COLOUR_GRID = SIDE // 4  # 24: cells of 4 px
 BLOCKS = SIDE // BLOCK  # 12: coarse coefficients of luminance a side; of colour there are half as many
 HIDDEN_SHARE = 0.1  # detail whose wavelets lie in the face by this share of their energy is hidden
 # Of unexpected detail in the surrogate, coarse, fine and colour: its noise grows by the inverse of it when restored.
-DAMPING = 0.18, 0.24, 0.27
+DAMPING = 0.22, 0.27, 0.27
 RIM = 0.5  # detail that lies in the face by less than this is damped as if it did by that much
 GRAIN_DAMPING = 0.5
 GRAIN = 3  # the portion of that number
