@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -23,10 +24,26 @@ from mfm_edge.guard import SteadyTrust, cover_frame, trusts
 from mfm_edge.selection import Selection
 from mfm_edge.slots import ALL, SlotMemory, from_left
 from mfm_edge.style import FaceKeys
-from mfm_edge.track import Tracker
+from mfm_edge.track import TrackedFace, Tracker
 from mfm_edge.types import SLOTS, Face, FaceRecord, Protected, Restored, check_frame
 
-__all__ = ["MfmRuntime", "MfmStream"]
+__all__ = ["Found", "MfmRuntime", "MfmStream"]
+
+MOST_WORKERS = 4
+"""Each has a frame at hand, and a network of its own in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A frame (H, W, 3) uint8 BGR of a stream, who of it is to be protected and whether the network may be trusted with
+    each, and how many are left visible; incident: that this is not known, and all of it is to be covered."""
+
+    frame: NDArray[np.uint8]
+    faces: tuple[TrackedFace, ...] = ()
+    trusted: tuple[bool, ...] = ()
+    visible: int = 0
+    incident: bool = False
+
 
 class MfmRuntime:
     """Anonymises and restores faces in frames.
@@ -48,15 +65,16 @@ class MfmRuntime:
         strict: bool = False,
         trust_unknown_model: bool = False,
     ) -> None:
-        engine = open_engine(
+        self._open_engine = partial(
+            open_engine,
             model,
             providers=providers,
-            threads=threads,
             precision=precision,
             strict=strict,
             trust_unknown_model=trust_unknown_model,
         )
-        self._frames = FrameModifier(engine)
+        self._threads = threads
+        self._frames = FrameModifier(self._open_engine(threads=threads))
         self._detector = YuNetDetector() if detector is None else detector
         # Deriving is slow on purpose; an application that calls frame by frame must not pay for it each time.
         self._keys = lru_cache(maxsize=8)(_face_keys)
@@ -70,6 +88,21 @@ class MfmRuntime:
     def provider(self) -> str:
         """What really executes the network."""
         return self._frames.engine.provider
+
+    @property
+    def workers(self) -> int:
+        """How many frames of a video are best protected at the same time."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(MOST_WORKERS, self._threads or cores) if self._frames.engine.on_cpu else 1
+
+    @cached_property
+    def _side_by_side(self) -> FrameModifier:
+        """With an engine for `workers` frames at a time: one thread each does more than all threads in turn."""
+        if self.workers == 1:
+            return self._frames
+        with warnings.catch_warnings():  # they have been told of the first engine
+            warnings.simplefilter("ignore", RuntimeWarning)
+            return FrameModifier(self._open_engine(threads=1, callers=self.workers))
 
     def anonymize(self, frame: NDArray[np.uint8], factors: Factors) -> Protected:
         """Replace every face in a frame by another person's.
@@ -107,18 +140,22 @@ class MfmRuntime:
         salt: bytes | None = None,
         key_derivation: KeyDerivation = DEFAULT_KEY_DERIVATION,
         selection: Selection | None = None,
+        side_by_side: bool = False,
     ) -> MfmStream:
         """A stream of frames under the same factors: faces are tracked, landmarks smoothed, and a track keeps one key.
 
         salt: 8 to 64 bytes; None draws a random one (anonymising), which the sidecar must keep for restoring.
-        selection: whom `MfmStream.anonymize` anonymises; None: everybody.
+        selection: whom `MfmStream.anonymize` anonymises; None: everybody. side_by_side: `workers` threads will call
+        `MfmStream.protect` at the same time.
         """
         salt = os.urandom(16) if salt is None else bytes(salt)
         keys, sealing_key = _derive(factors, salt, key_derivation)
-        return MfmStream(self, keys, salt, key_derivation, sealing_key=sealing_key, selection=selection)
+        frames = self._side_by_side if side_by_side else self._frames
+        return MfmStream(self, frames, keys, salt, key_derivation, sealing_key=sealing_key, selection=selection)
 
     def _keys_for(self, factors: Factors) -> FaceKeys:
         return self._keys(_checked(factors), IMAGE_SALT, DEFAULT_KEY_DERIVATION)
+
 
 class MfmStream:
     """Frames of one source under the same factors; from MfmRuntime.open_stream. A context manager.
@@ -129,6 +166,7 @@ class MfmStream:
     def __init__(
         self,
         runtime: MfmRuntime,
+        frames: FrameModifier,
         keys: FaceKeys,
         salt: bytes,
         key_derivation: KeyDerivation,
@@ -138,35 +176,49 @@ class MfmStream:
     ) -> None:
         self.salt = salt
         self.key_derivation = key_derivation
-        self._runtime = runtime
+        self._runtime, self._frames = runtime, frames
         self._sealing_key: bytes | None = sealing_key
         self._keys: FaceKeys | None = keys
         self._selection = selection
-        self._changing = Lock()
-        self._start_afresh()
+        self._changing, self._finding = Lock(), Lock()
+        self._begin()
         self._found_again, self._slots = Tracker(), SlotMemory()  # of restoring
 
     def anonymize(self, frame: NDArray[np.uint8]) -> Protected:
         """Like MfmRuntime.anonymize, with faces tracked. Fails closed: when anything goes wrong in a valid frame, the
         whole frame is covered and counted as an incident, and the next frame starts afresh."""
+        return self.protect(self.find(frame))
+
+    def find(self, frame: NDArray[np.uint8]) -> Found:
+        """The first half of `anonymize`: whose faces are where. Takes frames in order; other threads may `protect`
+        those before it meanwhile."""
         check_frame(frame)
-        keys = self._live_keys()
+        self._live_keys()
         try:
-            tracked = self._tracker.update(self._detector.detect(frame), frame)
-            if any(face.missed for face in tracked):
-                self._detector.look_again()
-            chosen = tracked if self._selection is None else self._selection.choose(tracked, frame)
-            faces, tracks = [t.face for t in chosen], [t.track for t in chosen]
-            slots = [track % SLOTS for track in tracks]
-            protected = self._runtime._frames.protect(frame, faces, keys, self._trust(chosen), tracks, slots)
-            return replace(protected, visible=len(tracked) - len(chosen))
-        except Exception as error:
-            if isinstance(error, (FactorError, KeyboardInterrupt)):
-                raise
+            with self._finding:
+                tracked = self._tracker.update(self._detector.detect(frame), frame)
+                if any(face.missed for face in tracked):
+                    self._detector.look_again()
+                chosen = tracked if self._selection is None else self._selection.choose(tracked, frame)
+                return Found(frame, tuple(chosen), tuple(self._trust(chosen)), len(tracked) - len(chosen))
+        except Exception:
             self._start_afresh()
-            if self._selection is not None:
-                self._selection.forget()  # the tracks it knew are gone, their numbers come again
-            return Protected(frame=cover_frame(frame), faces=(), incidents=1)
+            return Found(frame, incident=True)
+
+    def protect(self, found: Found) -> Protected:
+        """The second half of `anonymize`: surrogates into a frame of `find`. May be called by several threads."""
+        keys = self._live_keys()
+        if not found.incident:
+            try:
+                faces, tracks = [t.face for t in found.faces], [t.track for t in found.faces]
+                slots = [track % SLOTS for track in tracks]
+                protected = self._frames.protect(found.frame, faces, keys, found.trusted, tracks, slots)
+                return replace(protected, visible=found.visible)
+            except FactorError:
+                raise
+            except Exception:
+                self._start_afresh()
+        return Protected(frame=cover_frame(found.frame), faces=(), incidents=1)
 
     def restore(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord] | None = None) -> Restored:
         """Like MfmRuntime.restore, under the stream's keys. Faces that are detected again are tracked as they were when
@@ -175,12 +227,12 @@ class MfmStream:
         check_frame(frame)
         keys = self._live_keys()
         if faces is not None:
-            return self._runtime._frames.restore(frame, keys, faces)
+            return self._frames.restore(frame, keys, faces)
         tracked = self._found_again.update(self._runtime._detector.detect(frame), frame)
         tracked = tuple(face for face in tracked if trusts(face.face))
         tracks = [face.track for face in tracked]
         records = [_record(face.face) for face in tracked]
-        restored = self._runtime._frames.restore(frame, keys, records, self._slots.candidates(tracks))
+        restored = self._frames.restore(frame, keys, records, self._slots.candidates(tracks))
         self._slots.keep(tracks, [face.slot for face in restored.faces if face.slot is not None])
         return restored
 
@@ -204,9 +256,15 @@ class MfmStream:
         with self._changing:
             self._keys = self._sealing_key = None
 
-    def _start_afresh(self) -> None:
+    def _begin(self) -> None:
         self._detector = StillSceneDetector(self._runtime._detector)
         self._tracker, self._trust = Tracker(), SteadyTrust()
+
+    def _start_afresh(self) -> None:
+        with self._finding:
+            self._begin()
+            if self._selection is not None:
+                self._selection.forget()  # the tracks it knew are gone, their numbers come again
 
     def _live_keys(self) -> FaceKeys:
         if self._keys is None:

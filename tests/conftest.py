@@ -119,7 +119,10 @@ class FakeStream:
         self.runtime, self.factors, self.salt, self.key_derivation = runtime, factors, salt, key_derivation
         self.sealing_key = sha256(factors.canonical() + salt).digest()
 
-    def anonymize(self, frame: NDArray[np.uint8]) -> Protected:
+    def find(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return frame
+
+    def protect(self, frame: NDArray[np.uint8]) -> Protected:
         self.runtime.count += 1
         self.runtime.locked[self.salt] = self.factors
         if self.runtime.after_frame is not None:
@@ -144,6 +147,7 @@ class FakeRuntime:
 
     model_id = "fake-model"
     provider = "none"
+    workers = 1
 
     def __init__(self, **_options: object) -> None:
         self.count = 0
@@ -158,6 +162,7 @@ class FakeRuntime:
         salt: bytes | None = None,
         key_derivation: KeyDerivation = DEFAULT_KEY_DERIVATION,
         selection: object = None,
+        side_by_side: bool = False,
     ) -> FakeStream:
         return FakeStream(self, factors, os.urandom(16) if salt is None else salt, key_derivation)
 

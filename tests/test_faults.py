@@ -40,6 +40,7 @@ class Engine:
     """Stands in for the network: an inverted crop is another picture."""
 
     model_id = provider = "stand-in"
+    on_cpu = False
 
     def modify(self, crops: NDArray[np.uint8], keys: object, landmarks: object) -> Modified:
         return modified(255 - crops)

@@ -44,6 +44,7 @@ class MarkingEngine:
     counts: crops a call."""
 
     model_id = provider = "stand-in"
+    on_cpu = False
 
     def __init__(self) -> None:
         self.counts: list[int] = []

@@ -168,9 +168,10 @@ def test_interrupt_leaves_a_complete_pair(
     before = signal.getsignal(number)
     assert run(make_video("a.mp4", count=40, audio=True)) == code
     assert signal.getsignal(number) is before
-    assert count(tmp_path / "a_anonymized.mp4") == 6
     with RecordReader(tmp_path / "a_anonymized.mp4.mfm.jsonl") as reader:
-        assert len(list(reader)) == 6
+        records = len(list(reader))
+    assert 1 <= records <= 6  # what is still at hand does not leave any more
+    assert count(tmp_path / "a_anonymized.mp4") == records
     assert not reader.truncated
 
 

@@ -119,7 +119,9 @@ def add_detection(parser: argparse.ArgumentParser) -> None:
         metavar="WxH",
         help="look for faces in frames reduced to this size (default: 640 px on the longer side)",
     )
-    group.add_argument("--threads", type=int, help="threads for the network (default: all cores)")
+    group.add_argument(
+        "--threads", type=int, help="threads for the network, shared by the frames at hand (default: all cores)"
+    )
     group.add_argument(
         "--execution-provider",
         "--ep",

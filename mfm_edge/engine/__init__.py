@@ -33,6 +33,8 @@ class Engine(Protocol):
     """Identifies the weights: the first 16 hex digits of the sha256 over the parts' sha256."""
     provider: str
     """What really executes the network, e.g. "CPUExecutionProvider"."""
+    on_cpu: bool
+    """Whether it computes on the CPU's cores, which several calls of `modify` at the same time can share."""
 
     def modify(
         self, crops: NDArray[np.uint8], keys: Sequence[StyleKey], landmarks: NDArray[np.float32] | None = None

@@ -33,6 +33,7 @@ def open_engine(
     *,
     providers: Sequence[str] | None = None,
     threads: int | None = None,
+    callers: int = 1,
     precision: str | None = None,
     strict: bool = False,
     trust_unknown_model: bool = False,
@@ -42,7 +43,8 @@ def open_engine(
     providers: in order of preference: "CPU", "OpenVINO", "CUDA", "TensorRT-RTX", "TensorRT", "CoreML", "DirectML", or a
     name of ONNX Runtime's. The first one that really runs the network is used. When that is not the first of the list,
     a warning says what was asked for, what is used and why; strict makes it an error. None: the first of AUTOMATIC that
-    runs, without a word. threads: of the CPU; the runtime's own choice when None.
+    runs, without a word. threads: of the CPU, for a call; the runtime's own choice when None.
+    callers: how many calls at the same time it is to be fast for.
     precision: see mfm_edge.engine.folder; None: each engine's own default, with "OpenVINO" also "bf16".
     trust_unknown_model: also execute files whose sha256 this package does not know.
 
@@ -54,7 +56,7 @@ def open_engine(
     reasons: list[str] = []
     for name in wanted:
         try:
-            engine = _open(name, folder, threads, precision, trust_unknown_model)
+            engine = _open(name, folder, threads, callers, precision, trust_unknown_model)
         except ModelError as error:
             if providers is not None and (strict or len(wanted) == 1):
                 raise
@@ -67,11 +69,15 @@ def open_engine(
     raise ModelError(reasons[-1] if providers is None else f"providers: none of these runs: {'; '.join(reasons)}")
 
 
-def _open(name: str, folder: Path | None, threads: int | None, precision: str | None, trust: bool) -> Engine:
+def _open(
+    name: str, folder: Path | None, threads: int | None, callers: int, precision: str | None, trust: bool
+) -> Engine:
     if name == OPENVINO:
         from mfm_edge.engine.openvino import OpenVinoEngine
 
-        return OpenVinoEngine(folder, threads=threads, precision=precision, trust_unknown_model=trust)
+        return OpenVinoEngine(
+            folder, threads=threads, callers=callers, precision=precision, trust_unknown_model=trust
+        )
     if precision is not None:
         check_precision(precision)
     known = cast("Precision | None", precision)

@@ -63,6 +63,7 @@ class OnnxEngine:
             if (used := session.get_providers()[0]) != provider:
                 raise ModelError(f"providers: got {provider}, which ONNX Runtime offers, but it runs on {used}")
             self._sessions[part] = session
+        self.on_cpu: bool = provider == CPU
         self.provider: str = provider if precision == "f32" else f"{provider}, {precision}"
         self.model_id: str = model.model_id
 

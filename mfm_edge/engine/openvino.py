@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class OpenVinoEngine:
         folder: Path | None = None,
         *,
         threads: int | None = None,
+        callers: int = 1,
         precision: str | None = None,
         trust_unknown_model: bool = False,
     ) -> None:
@@ -51,10 +53,11 @@ class OpenVinoEngine:
         if precision == "bf16" and not has_bf16:
             raise ModelError("precision: got bf16, which this CPU does not compute, takes 'f32' or None")
         self.precision: str = precision or ("bf16" if has_bf16 else "f32")
-        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
+        options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": callers}
         if threads is not None:
-            options["INFERENCE_NUM_THREADS"] = threads
+            options["INFERENCE_NUM_THREADS"] = threads * callers
         self._parts: dict[str, Any] = {}
+        self._own = threading.local()
         for part in PARTS:
             graph = core.read_model(model.parts[part])
             _separate_transposed_constants(graph)
@@ -62,6 +65,7 @@ class OpenVinoEngine:
                 _convolve_in_bf16(graph)
             graph.validate_nodes_and_infer_types()
             self._parts[part] = core.compile_model(graph, "CPU", options)
+        self.on_cpu: bool = True
         self.provider: str = f"OpenVINO CPU, convolutions in {self.precision}"
         self.model_id: str = model.model_id
 
@@ -73,7 +77,10 @@ class OpenVinoEngine:
 
     def run_part(self, part: str, /, **inputs: NDArray[Any]) -> list[NDArray[np.float32]]:
         """One of the three graphs alone; see mfm_edge.engine.steps.RunPart."""
-        found = self._parts[part]({name: np.ascontiguousarray(value) for name, value in inputs.items()})
+        requests = self._own.__dict__  # a request serves one thread at a time
+        if part not in requests:
+            requests[part] = self._parts[part].create_infer_request()
+        found = requests[part].infer({name: np.ascontiguousarray(value) for name, value in inputs.items()})
         # Copies: the results live in OpenVINO's memory, which the next call writes over.
         return [np.array(output) for output in found.values()]
 

@@ -78,6 +78,7 @@ class TensorRtEngine:
             self._prepare(self._engine.get_tensor_name(index))
         self._recorded: dict[int, tuple[Any, Any]] = {}
         """Execution context and recorded work by number of faces: what is recorded is void once its context changes."""
+        self.on_cpu: bool = False
         self.provider: str = f"{flavour} on SM{target}, {precision}"
 
     def modify(

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from mfm_edge.factors import Factors
 from mfm_edge.fingerprint import fingerprint
 from mfm_edge.pipeline.matching import places
-from mfm_edge.pipeline.run import Monitor, Summary, check_size, count_faces, open_output, run
+from mfm_edge.pipeline.run import Monitor, Steps, Summary, check_size, count_faces, open_output, run
 from mfm_edge.record import FrameRecord, RecordHeader, RecordWriter
-from mfm_edge.runtime import MfmRuntime
+from mfm_edge.runtime import Found, MfmRuntime
 from mfm_edge.seal import SealWriter
 from mfm_edge.selection import Selection
+from mfm_edge.types import Protected
 from mfm_edge.video import Source, VideoFrame
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def anonymize_video(
     check_size(source)
     summary = Summary()
     with ExitStack() as opened:
-        stream = opened.enter_context(runtime.open_stream(factors, selection=selection))
+        stream = opened.enter_context(runtime.open_stream(factors, selection=selection, side_by_side=not source.live))
         width, height = source.size
         header = RecordHeader(
             salt=stream.salt,
@@ -71,8 +72,13 @@ def anonymize_video(
         if register is not None:
             register.add(header, factors, source=source.name, output=output)
 
-        def convert(frame: VideoFrame) -> NDArray[np.uint8]:
-            protected = stream.anonymize(frame.image)
+        def find(frame: VideoFrame) -> Found:
+            return stream.find(frame.image)
+
+        def protect(frame: VideoFrame, found: Found) -> Protected:
+            return stream.protect(found)
+
+        def keep(frame: VideoFrame, protected: Protected) -> NDArray[np.uint8]:
             count_faces(summary, protected.faces)
             summary.incidents += protected.incidents
             summary.visible += protected.visible
@@ -93,5 +99,6 @@ def anonymize_video(
 
         monitor = monitor or Monitor()
         monitor.opened(stream)
-        run(source, convert, summary, sink, monitor)
+        steps = Steps(find=find, change=protect, finish=keep, workers=runtime.workers)
+        run(source, steps, summary, sink, monitor)
     return summary

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mfm_edge.errors import RecordError, SealError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors
 from mfm_edge.pipeline.matching import Matcher, SealedFrames, fits, shows
-from mfm_edge.pipeline.run import Monitor, Summary, check_size, count_faces, open_output, run
+from mfm_edge.pipeline.run import Monitor, Steps, Summary, check_size, count_faces, open_output, run
 from mfm_edge.record import RecordHeader, RecordReader
 from mfm_edge.runtime import MfmRuntime, MfmStream
 from mfm_edge.seal import SealReader
@@ -74,7 +74,7 @@ def restore_video(
 
         moved = misplaced = 0
 
-        def convert(frame: VideoFrame) -> NDArray[np.uint8]:
+        def convert(frame: VideoFrame, _: None) -> NDArray[np.uint8]:
             nonlocal moved, misplaced
             record = None if matcher is None else matcher.at(frame.time)
             original = None if sealed is None else sealed.at(frame.time)
@@ -95,7 +95,8 @@ def restore_video(
             return restored.frame
 
         sink = open_output(opened, source, output, crf, audio, None)
-        run(source, convert, summary, sink, monitor or Monitor())
+        steps = Steps(find=lambda frame: None, change=convert, finish=lambda frame, image: image)
+        run(source, steps, summary, sink, monitor or Monitor())
         if reader is not None and reader.truncated:
             summary.notices += ("the sidecar's last line was cut off: that frame's faces were detected again",)
         if moved:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,12 @@ from mfm_edge.errors import ArgumentError
 from mfm_edge.runtime import MfmStream
 from mfm_edge.types import MIN_FRAME_SIDE, FaceRecord, Treatment
 from mfm_edge.video import Sink, Source, VideoFrame, open_sink
-from mfm_edge.video.threads import WriteBehind, read_ahead
+from mfm_edge.video.threads import WriteBehind, read_ahead, side_by_side
 
-__all__ = ["Monitor", "Summary", "Viewer", "check_size", "count_faces", "open_output", "run"]
+__all__ = ["Monitor", "Steps", "Summary", "Viewer", "check_size", "count_faces", "open_output", "run"]
+
+_Found = TypeVar("_Found")
+_Changed = TypeVar("_Changed")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +69,17 @@ class Monitor:
     opened: Callable[[MfmStream], object] = lambda stream: None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps(Generic[_Found, _Changed]):
+    """What is done to each frame. find: in order; change: to `workers` frames of a file at a time; finish: in order,
+    gives the frame that leaves. Those of a file are on threads of their own."""
+
+    find: Callable[[VideoFrame], _Found]
+    change: Callable[[VideoFrame, _Found], _Changed]
+    finish: Callable[[VideoFrame, _Changed], NDArray[np.uint8]]
+    workers: int = 1
+
+
 def open_output(
     opened: ExitStack, source: Source, output: Path | None, crf: int, audio: bool, comment: str | None
 ) -> Sink | None:
@@ -87,19 +101,30 @@ def open_output(
 
 def run(
     source: Source,
-    convert: Callable[[VideoFrame], NDArray[np.uint8]],
+    steps: Steps[_Found, _Changed],
     summary: Summary,
     sink: Sink | None,
     monitor: Monitor,
 ) -> None:
     """Converts every frame of the source, writes and shows it, until the source ends or the user does."""
     started = time.perf_counter()
+
+    def begun(frame: VideoFrame) -> tuple[VideoFrame, _Found]:
+        return frame, steps.find(frame)
+
+    def changed(begun: tuple[VideoFrame, _Found]) -> tuple[VideoFrame, _Changed]:
+        frame, found = begun
+        return frame, steps.change(frame, found)
+
     with ExitStack() as opened:
-        # A live source reads on its own thread already, and drops what is late; reading ahead would keep it.
-        frames = source if source.live else opened.enter_context(closing(read_ahead(source)))
         behind = None if sink is None else opened.enter_context(WriteBehind(sink.write))
-        for frame in frames:
-            image = convert(frame)
+        if source.live:  # it drops what is late; frames at the same time would each be later
+            results = (changed(begun(frame)) for frame in source)
+        else:
+            frames = opened.enter_context(closing(read_ahead(source)))
+            results = side_by_side(changed, map(begun, frames), steps.workers, depth=steps.workers + 1)
+        for frame, result in opened.enter_context(closing(results)):
+            image = steps.finish(frame, result)
             if behind is not None:
                 behind.put(image, frame.time)
             summary.frames += 1

@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
-from queue import Empty, Queue
-from threading import Event, Thread
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from queue import Queue
+from threading import Event, Semaphore, Thread
 from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["WriteBehind", "read_ahead"]
+__all__ = ["WriteBehind", "read_ahead", "side_by_side"]
 
 DEPTH = 2
 """Frames that wait between two threads: enough to even out frames that take longer, little enough to keep memory and
 delay low."""
 
 _Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def read_ahead(items: Iterable[_Item], depth: int = DEPTH) -> Generator[_Item, None, None]:
-    """The same items in the same order, fetched on a thread that is at most `depth` items ahead.
+    """The same items in the same order, fetched on a thread that is at most `depth` items ahead: with 1 it begins an
+    item when the one before it has been taken.
 
     An exception of `items` is raised here after the last item that came before it. Closing the generator ends the
     thread; it waits for the item at hand.
     """
-    ready: Queue[tuple[_Item] | BaseException | None] = Queue(depth)
+    ready: Queue[tuple[_Item] | BaseException | None] = Queue()
+    room = Semaphore(depth)
     ended = Event()
 
     def fetch() -> None:
         last: BaseException | None = None
         try:
-            for item in items:
-                ready.put((item,))
-                if ended.is_set():
-                    return
+            remaining = iter(items)
+            while room.acquire() and not ended.is_set():
+                ready.put((next(remaining),))
+        except StopIteration:
+            pass
         except BaseException as error:  # whatever it is, it belongs to the reader
             last = error
         ready.put(last)
@@ -47,13 +52,25 @@ def read_ahead(items: Iterable[_Item], depth: int = DEPTH) -> Generator[_Item, N
         while (found := ready.get()) is not None:
             if isinstance(found, BaseException):
                 raise found
+            room.release()
             yield found[0]
     finally:
         ended.set()
-        while thread.is_alive():
-            with suppress(Empty):
-                ready.get_nowait()
-            thread.join(0.01)
+        room.release()
+        thread.join()
+
+
+def side_by_side(
+    work: Callable[[_Item], _Result], items: Iterable[_Item], workers: int, depth: int
+) -> Generator[_Result, None, None]:
+    """`work` done to each item, in order, by that many threads; `items` is fetched on another one, at most `depth`
+    ahead of what is taken. Exceptions of both are raised in their place; closing waits for what is at hand.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="side by side") as pool:
+        begun = (pool.submit(work, item) for item in items)
+        with closing(read_ahead(begun, depth)) as results:
+            for result in results:
+                yield result.result()
 
 
 class WriteBehind:

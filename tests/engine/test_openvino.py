@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,16 @@ def test_default_restores_as_well_as_onnx_runtime(crops, key):
         return float(((restored.faces.astype(float) - crops) ** 2).mean())
 
     assert loss(OpenVinoEngine(threads=2)) < 1.12 * loss(OnnxEngine(threads=2))  # half a decibel
+
+
+def test_callers_at_the_same_time_get_their_own_faces(crops, key):
+    engine = OpenVinoEngine(threads=1, callers=2)
+    expected = [engine.modify(crop[None], [key]).faces for crop in crops]
+    which = list(range(len(crops))) * 4
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda index: engine.modify(crops[index][None], [key]).faces, which)
+    for index, faces in zip(which, found, strict=True):
+        np.testing.assert_array_equal(faces, expected[index])
 
 
 def test_unknown_precision_is_refused():

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from mfm_edge.video.threads import WriteBehind, read_ahead
+from mfm_edge.video.threads import WriteBehind, read_ahead, side_by_side
 
 IMAGE = np.zeros((2, 2, 3), np.uint8)
 
 
 def workers() -> int:
-    return sum(thread.name in ("read ahead", "write behind") for thread in threading.enumerate())
+    ours = ("read ahead", "write behind", "side by side")
+    return sum(thread.name.startswith(ours) for thread in threading.enumerate())
 
 
 def test_reads_everything_in_order_but_never_far_ahead() -> None:
@@ -28,7 +29,7 @@ def test_reads_everything_in_order_but_never_far_ahead() -> None:
 
     for number in read_ahead(count(), depth=2):
         time.sleep(0.001)
-        assert len(fetched) <= number + 1 + 2 + 2  # given, waiting, and one in the hand of each side
+        assert len(fetched) <= number + 1 + 2
         assert fetched[: number + 1] == list(range(number + 1))
     assert fetched == list(range(50)) and workers() == 0
 
@@ -66,6 +67,59 @@ def test_reader_that_stops_early_leaves_no_thread(taken: int) -> None:
     assert workers() == 0
     source.close()  # possible only when no thread is inside it
     assert closed == [True]
+
+
+def test_items_are_worked_on_at_the_same_time_and_come_in_order() -> None:
+    together, most = 0, 0
+    lock = threading.Lock()
+
+    def square(number: int) -> int:
+        nonlocal together, most
+        with lock:
+            together += 1
+            most = max(most, together)
+        time.sleep(0.01 if number % 3 else 0.03)  # the first of three is overtaken
+        with lock:
+            together -= 1
+        return number * number
+
+    assert list(side_by_side(square, range(30), workers=3, depth=4)) == [n * n for n in range(30)]
+    assert most == 3 and workers() == 0
+
+
+def test_with_one_worker_nothing_overtakes() -> None:
+    seen: list[int] = []
+    assert list(side_by_side(lambda n: seen.append(n), range(9), workers=1, depth=2)) == [None] * 9
+    assert seen == list(range(9))
+
+
+@pytest.mark.parametrize("side", ["items", "work"])
+def test_errors_come_where_they_belong(side: str) -> None:
+    def items() -> Iterator[int]:
+        yield from range(5)
+        if side == "items":
+            raise OSError("unplugged")
+        yield 5
+
+    def work(number: int) -> int:
+        if number == 5:
+            raise OSError("unplugged")
+        return number
+
+    seen = []
+    with pytest.raises(OSError, match="unplugged"):
+        for number in side_by_side(work, items(), workers=2, depth=3):
+            seen.append(number)
+    assert seen == [0, 1, 2, 3, 4] and workers() == 0
+
+
+def test_work_that_is_not_taken_is_not_begun() -> None:
+    begun: list[int] = []
+    results = side_by_side(lambda n: begun.append(n), range(1000), workers=2, depth=2)
+    for _ in range(3):
+        next(results)
+    results.close()
+    assert len(begun) <= 3 + 2 + 1 and workers() == 0
 
 
 def test_writes_everything_in_order_before_it_ends() -> None:
