@@ -42,7 +42,9 @@ class Insider:
     def __init__(self, network: Modifier) -> None:
         self._network = network.eval()
         self._bands = self._network.decoder.bands
-        marks = [self._bands.mark(portion, torch.ones(1, sum(self._bands.sizes))) for portion in self._portions]
+        ones = torch.ones(1, sum(self._bands.sizes))
+        mark = network.decoder.mark
+        marks = [mark.added(portion, ones).expand(1, self._bands.sizes[portion]) for portion in self._portions]
         self.strength: FloatArray = torch.cat(marks, 1).numpy()[0]
         """(K,): how much a surrogate adds to each component or takes from it, as its mark."""
 
