@@ -24,8 +24,7 @@ LIGHT_GRID = SIDE // 2  # 48: cells of 2 px; finer detail is grain
 COLOUR_GRID = SIDE // 4  # 24: cells of 4 px
 BLOCKS = SIDE // BLOCK  # 12: coarse coefficients of luminance a side; of colour there are half as many
 HIDDEN_SHARE = 0.1  # detail whose wavelets lie in the face by this share of their energy is hidden
-# Of unexpected detail in the surrogate, coarse, fine and colour: its noise grows by the inverse of it when restored.
-DAMPING = 0.22, 0.27, 0.27
+DAMPING = 0.27  # of unexpected detail in the surrogate; its noise grows by the inverse of it when restored
 RIM = 0.5  # detail that lies in the face by less than this is damped as if it did by that much
 GRAIN_DAMPING = 0.5
 GRAIN = 3  # the portion of that number
@@ -83,9 +82,9 @@ class Bands(nn.Module):
             "red_blue": red_blue,
         }.items():
             self.register_buffer(name, value, persistent=False)
-        parts = zip(DAMPING, depths, space.axes(), space.spreads(), strict=True)
-        for i, (damping, depth, axes, spread) in enumerate(parts):
-            self.register_buffer(f"damping{i}", damping ** depth.clamp_min(RIM), persistent=False)
+        parts = zip(depths, space.axes(), space.spreads(), strict=True)
+        for i, (depth, axes, spread) in enumerate(parts):
+            self.register_buffer(f"damping{i}", DAMPING ** depth.clamp_min(RIM), persistent=False)
             self.register_buffer(f"axes{i}", torch.from_numpy(axes), persistent=False)
             self.register_buffer(f"spread{i}", torch.from_numpy(spread), persistent=False)
         self.register_buffer(f"damping{GRAIN}", torch.full((len(grain),), GRAIN_DAMPING), persistent=False)
