@@ -42,6 +42,18 @@ def test_a_key_finds_its_own_mark_alone(mark, keys, noise):
         assert mark.trust(sent, wrong.mark).mean() < 0.005
 
 
+def test_a_key_finds_its_own_mark_under_noise_of_half_the_detail(mark):
+    torch.manual_seed(0)
+    bands = mark.bands
+    keys, wrong = (random_keys(6, np.random.default_rng(seed)) for seed in (0, 1))
+    sent = []
+    for i in range(GRAIN):
+        detail, noise = bands.spread(i) * torch.randn(2, 6, bands.sizes[i])
+        sent.append(detail + mark.added(i, keys.mark) + 0.5 * noise)
+    for guess, expected in ((keys, 1.0), (wrong, 0.0)):
+        torch.testing.assert_close(mark.trust(sent, guess.mark), torch.full((6, 1), expected))
+
+
 def test_a_mark_that_is_gone_is_not_found(mark, keys):
     assert mark.trust(surrogates(mark, keys, 20 * NOISE), keys.mark).mean() < 0.05
     unmarked = [part - mark.added(i, keys.mark) for i, part in enumerate(surrogates(mark, keys))]
