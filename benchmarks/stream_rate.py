@@ -62,7 +62,7 @@ def _resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.ui
 
 
 def run_mfm(video: Path, output: Path, providers: Sequence[str] | None = None) -> float:
-    runtime = MfmRuntime(providers=providers)
+    runtime = MfmRuntime(providers=providers, workers=None)
     with open_source(video) as source:
         done = anonymize_video(
             runtime, source, Factors("benchmark"), output=output, sidecar=output.with_suffix(".jsonl")

@@ -111,6 +111,7 @@ class Worker:
             providers=settings.providers,
             threads=settings.threads,
             precision=settings.precision,
+            workers=None,
         )
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

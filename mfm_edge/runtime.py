@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from mfm_edge.align import locate
 from mfm_edge.detect import Detector, StillSceneDetector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
-from mfm_edge.errors import FactorError, MfmError
+from mfm_edge.errors import ArgumentError, FactorError, MfmError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys
 from mfm_edge.frame_modifier import FrameModifier
 from mfm_edge.guard import SteadyTrust, cover_frame, trusts
@@ -30,7 +29,7 @@ from mfm_edge.types import SLOTS, Face, FaceRecord, Protected, Restored, check_f
 __all__ = ["Found", "MfmRuntime", "MfmStream"]
 
 MOST_WORKERS = 4
-"""Each has a frame at hand, and a network of its own in memory."""
+"""Each has a frame at hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,11 @@ class MfmRuntime:
 
     model: folder of a network (default: the shipped one). detector: any Detector (default: the embedded YuNet).
     providers, threads, precision, strict: see open_engine in mfm_edge.engine.choose. trust_unknown_model: also execute
-    another network than the one that comes with this version, such as your own: only when you trust its maker. Raises
-    ModelError when a model cannot be loaded.
+    another network than the one that comes with this version, such as your own: only when you trust its maker.
+    workers: how many frames of a file are worked on at the same time, by one thread of the network each: on a CPU more
+    frames a second than with all threads on one frame, which each frame alone waits longer for. None: as many as there
+    are threads, MOST_WORKERS at most. 1, all threads on one frame, is best for live sources and single pictures.
+    Raises ModelError when a model cannot be loaded, ArgumentError for a number of workers below 1.
     """
 
     def __init__(
@@ -64,17 +66,23 @@ class MfmRuntime:
         precision: str | None = None,
         strict: bool = False,
         trust_unknown_model: bool = False,
+        workers: int | None = 1,
     ) -> None:
-        self._open_engine = partial(
-            open_engine,
+        if workers is None:
+            workers = min(MOST_WORKERS, threads or _cores())
+        elif workers < 1:
+            raise ArgumentError(f"workers: got {workers}, takes a whole number from 1, or None")
+        engine = open_engine(
             model,
             providers=providers,
+            threads=threads if workers == 1 else 1,
+            callers=workers,
             precision=precision,
             strict=strict,
             trust_unknown_model=trust_unknown_model,
         )
-        self._threads = threads
-        self._frames = FrameModifier(self._open_engine(threads=threads))
+        self._frames = FrameModifier(engine)
+        self.workers = workers if engine.on_cpu else 1
         self._detector = YuNetDetector() if detector is None else detector
         # Deriving is slow on purpose; an application that calls frame by frame must not pay for it each time.
         self._keys = lru_cache(maxsize=8)(_face_keys)
@@ -88,21 +96,6 @@ class MfmRuntime:
     def provider(self) -> str:
         """What really executes the network."""
         return self._frames.engine.provider
-
-    @property
-    def workers(self) -> int:
-        """How many frames of a video are best protected at the same time."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(MOST_WORKERS, self._threads or cores) if self._frames.engine.on_cpu else 1
-
-    @cached_property
-    def _side_by_side(self) -> FrameModifier:
-        """With an engine for `workers` frames at a time: one thread each does more than all threads in turn."""
-        if self.workers == 1:
-            return self._frames
-        with warnings.catch_warnings():  # they have been told of the first engine
-            warnings.simplefilter("ignore", RuntimeWarning)
-            return FrameModifier(self._open_engine(threads=1, callers=self.workers))
 
     def anonymize(self, frame: NDArray[np.uint8], factors: Factors) -> Protected:
         """Replace every face in a frame by another person's.
@@ -140,18 +133,15 @@ class MfmRuntime:
         salt: bytes | None = None,
         key_derivation: KeyDerivation = DEFAULT_KEY_DERIVATION,
         selection: Selection | None = None,
-        side_by_side: bool = False,
     ) -> MfmStream:
         """A stream of frames under the same factors: faces are tracked, landmarks smoothed, and a track keeps one key.
 
         salt: 8 to 64 bytes; None draws a random one (anonymising), which the sidecar must keep for restoring.
-        selection: whom `MfmStream.anonymize` anonymises; None: everybody. side_by_side: `workers` threads will call
-        `MfmStream.protect` at the same time.
+        selection: whom `MfmStream.anonymize` anonymises; None: everybody.
         """
         salt = os.urandom(16) if salt is None else bytes(salt)
         keys, sealing_key = _derive(factors, salt, key_derivation)
-        frames = self._side_by_side if side_by_side else self._frames
-        return MfmStream(self, frames, keys, salt, key_derivation, sealing_key=sealing_key, selection=selection)
+        return MfmStream(self, keys, salt, key_derivation, sealing_key=sealing_key, selection=selection)
 
     def _keys_for(self, factors: Factors) -> FaceKeys:
         return self._keys(_checked(factors), IMAGE_SALT, DEFAULT_KEY_DERIVATION)
@@ -166,7 +156,6 @@ class MfmStream:
     def __init__(
         self,
         runtime: MfmRuntime,
-        frames: FrameModifier,
         keys: FaceKeys,
         salt: bytes,
         key_derivation: KeyDerivation,
@@ -176,7 +165,7 @@ class MfmStream:
     ) -> None:
         self.salt = salt
         self.key_derivation = key_derivation
-        self._runtime, self._frames = runtime, frames
+        self._runtime, self._frames = runtime, runtime._frames
         self._sealing_key: bytes | None = sealing_key
         self._keys: FaceKeys | None = keys
         self._selection = selection
@@ -223,7 +212,7 @@ class MfmStream:
     def restore(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord] | None = None) -> Restored:
         """Like MfmRuntime.restore, under the stream's keys. Faces that are detected again are tracked as they were when
         they were anonymised, which brings them nearer to their places then, and all slots are tried for few of a
-        track's frames alone, see SlotMemory."""
+        track's frames alone, see SlotMemory. Where they are given, several threads may call it at the same time."""
         check_frame(frame)
         keys = self._live_keys()
         if faces is not None:
@@ -278,6 +267,10 @@ class MfmStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _checked(factors: Factors) -> Factors:

@@ -162,7 +162,6 @@ class FakeRuntime:
         salt: bytes | None = None,
         key_derivation: KeyDerivation = DEFAULT_KEY_DERIVATION,
         selection: object = None,
-        side_by_side: bool = False,
     ) -> FakeStream:
         return FakeStream(self, factors, os.urandom(16) if salt is None else salt, key_derivation)
 

@@ -118,7 +118,7 @@ def test_sidecar_that_lost_its_end(protect: Callable[..., Any], fake_runtime: An
     _, output, sidecar = protect(count=10)
     sidecar.write_bytes(sidecar.read_bytes()[:-40])
     summary = restore(fake_runtime, output, sidecar)
-    assert fake_runtime.restored_from == [*range(1, 10), None]
+    assert sorted(fake_runtime.restored_from, key=str) == [*range(1, 10), None]  # the last may overtake those before it
     assert summary.detected_again == 1
     assert "last line was cut off" in summary.notices[0]
 

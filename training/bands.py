@@ -105,11 +105,11 @@ class Bands(nn.Module):
         light = luminance(tone(window(crop)))
         beyond = light - self.light_up @ F.avg_pool2d(light, 2) @ self.light_up.T
         details = torch.einsum("dp,nphw->ndhw", self.haar, F.pixel_unshuffle(beyond, 2))
-        return details.flatten(1)[:, self.grain_places]
+        return details.flatten(1).index_select(1, self.grain_places)
 
     def show_grain(self, grain: Tensor) -> Tensor:
         """Change of grain (N,K) -> change of the toned window's RGB (N,3,96,96)."""
-        details = F.pad(grain, (0, 1))[:, self.grain_slots].view(-1, 3, LIGHT_GRID, LIGHT_GRID)
+        details = F.pad(grain, (0, 1)).index_select(1, self.grain_slots).view(-1, 3, LIGHT_GRID, LIGHT_GRID)
         return F.pixel_shuffle(torch.einsum("dp,ndhw->nphw", self.haar, details), 2) * self.shade
 
     def coefficients(self, light: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,9 +136,9 @@ class Bands(nn.Module):
         coarse = light[:, :, :BLOCKS, :BLOCKS].flatten(1) @ self.impersonal @ self.rest
         light = light.flatten(1)
         return [
-            torch.cat([coarse, light[:, self.middle_places]], 1),
-            light[:, self.fine_places],
-            colour.flatten(1)[:, self.colour_places],
+            torch.cat([coarse, light.index_select(1, self.middle_places)], 1),
+            light.index_select(1, self.fine_places),
+            colour.flatten(1).index_select(1, self.colour_places),
         ]
 
     def show(self, hidden: list[Tensor], picture: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -148,9 +148,10 @@ class Bands(nn.Module):
         corner = coarse[:, :k] @ self.rest.T
         if picture is not None:
             corner = corner + COARSE_SCALE * picture.flatten(1)
-        detail = F.pad(torch.cat([coarse[:, k:], fine], 1), (0, 1))[:, self.light_slots]
+        detail = F.pad(torch.cat([coarse[:, k:], fine], 1), (0, 1)).index_select(1, self.light_slots)
         light = detail.view(-1, 1, LIGHT_GRID, LIGHT_GRID) + _in_corner(corner)
-        return light, F.pad(colour, (0, 1))[:, self.colour_slots].view(-1, 2, COLOUR_GRID, COLOUR_GRID)
+        colour = F.pad(colour, (0, 1)).index_select(1, self.colour_slots)
+        return light, colour.view(-1, 2, COLOUR_GRID, COLOUR_GRID)
 
     def stays(self, light: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients without coordinates and hidden part: the same in original and surrogate."""

@@ -89,9 +89,7 @@ def models_of(folder: Path) -> Path:
     return folder.resolve().parent.parent / "models"
 
 
-def mirrored(
-    crops: NDArray[np.uint8], landmarks: NDArray[np.float32]
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def mirrored(crops: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Crops (N, H, W, 3) and landmarks (N, 5, 2) px as in a mirror: left eye and mouth corner become the right ones."""
     flipped = landmarks[:, [1, 0, 2, 4, 3]].copy()
     flipped[..., 0] = crops.shape[2] - 1 - flipped[..., 0]

@@ -195,9 +195,9 @@ class Trainer:
         patch_scores, patch_logits = self.patches(fake)
         terms["gan"] = losses.hinge_generator([*scores, patch_scores])
         for name, wanted in (("attr_cls", keys.attributes), ("attr_kept", kept)):
-            terms[name] = losses.attribute_classification(
-                feature_logits[:n], wanted
-            ) + losses.attribute_classification(patch_logits[:n], wanted)
+            terms[name] = losses.attribute_classification(feature_logits[:n], wanted) + losses.attribute_classification(
+                patch_logits[:n], wanted
+            )
         terms["push"] = push * losses.push_away(embedding_y, embedding_x, config.margin, apart)
         terms["push_features"] = push * losses.push_features([f[:n] for f in features], features_x)
         terms["pull"] = losses.swap([f[:swaps] for f in features], features_target, y[:swaps], real_target)

@@ -42,7 +42,7 @@ class StyleReader(nn.Module):
 
     def attributes(self, signature: Tensor) -> Tensor:
         """Signature (N,1024) -> the attributes that it asks for (N,A), -1, 0 or +1; an original's asks for none."""
-        return signature[:, self.asked]
+        return signature.index_select(1, self.asked)
 
     def describe(self, signature: Tensor, attributes: Tensor) -> Tensor:
         """Signature (N,1024) that tells these attributes (N,A) instead of those that it asks for."""

@@ -43,9 +43,7 @@ class TargetFinder:
         self._labels = 2 * faces.attributes.astype(np.float32) - 1
         self._candidates = candidates
 
-    def find(
-        self, index: NDArray[np.intp], asked: NDArray[np.float32], rng: np.random.Generator
-    ) -> NDArray[np.intp]:
+    def find(self, index: NDArray[np.intp], asked: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.intp]:
         """(N,) indices of faces, and attributes asked for (N,A) in {-1,0,+1} -> (N,) indices of other people that match
         each best."""
         pool = rng.integers(0, len(self._features), self._candidates)
@@ -56,9 +54,7 @@ class TargetFinder:
         return pool[gap.argmin(1)]
 
 
-def moved(
-    crops: NDArray[np.uint8], landmarks: NDArray[np.float32], places: NDArray[np.float32]
-) -> NDArray[np.uint8]:
+def moved(crops: NDArray[np.uint8], landmarks: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Crops (N, 128, 128, 3) warped so that their landmarks (N, 5, 2) px lie at `places`, affinely with least squares;
     where that would distort a face, by a similarity transform; where landmarks span no face, not at all."""
     out = np.empty_like(crops)

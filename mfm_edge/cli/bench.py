@@ -60,7 +60,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
     from mfm_edge.video import open_source
 
     clip = CLIP if options.input is None else options.input
-    runtime = Job(options, report, Stop()).runtime
+    runtime = Job(options, report, Stop()).runtime(in_order=False)
     rates = []
     with tempfile.TemporaryDirectory() as name:
         output = Path(name) / "out.mp4"

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Job:
     restore: bool = False
     _factors: Factors | None = None
     _detector: YuNetDetector | None = None
-    _runtime: MfmRuntime | None = None
+    _runtimes: dict[bool, MfmRuntime] = field(default_factory=dict)
 
     @property
     def factors(self) -> Factors:
@@ -58,15 +58,18 @@ class Job:
             self._detector = YuNetDetector(score=options.thresh, max_side=longer, threads=options.threads)
         return self._detector
 
-    @property
-    def runtime(self) -> MfmRuntime:
-        if self._runtime is None:
+    def runtime(self, *, in_order: bool) -> MfmRuntime:
+        """in_order: for frames that have to be worked on one after the other."""
+        if in_order not in self._runtimes:
             options = self.options
-            providers = None if options.execution_provider is None else [options.execution_provider]
-            self._runtime = MfmRuntime(
-                detector=self.detector, providers=providers, threads=options.threads, precision=options.precision
+            self._runtimes[in_order] = MfmRuntime(
+                detector=self.detector,
+                providers=None if options.execution_provider is None else [options.execution_provider],
+                threads=options.threads,
+                precision=options.precision,
+                workers=1 if in_order else None,
             )
-        return self._runtime
+        return self._runtimes[in_order]
 
 
 def run_job(
@@ -93,7 +96,8 @@ def run_job(
         source = opened.enter_context(_open(options, where))
         factors = job.factors if factors is None else factors
         register = open_register(job)
-        runtime = job.runtime
+        # Without a sidecar faces are tracked again, and frames restored in order.
+        runtime = job.runtime(in_order=source.live or (job.restore and sidecar is None))
         selection = None if job.restore else _selection(job, source)
         viewers: list[Viewer] = []
         if options.preview:

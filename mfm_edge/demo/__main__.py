@@ -38,7 +38,7 @@ def _demo(clip: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     anonymized, restored, wrong = (folder / f"{name}.mp4" for name in ("anonymized", "restored", "wrong_password"))
     sidecar, sheet = sidecar_of(anonymized), folder / "contact_sheet.png"
-    runtime = MfmRuntime()
+    runtime = MfmRuntime(workers=None)
     print(f"network {runtime.model_id} on {runtime.provider}")
 
     with open_source(clip) as source:

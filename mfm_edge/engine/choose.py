@@ -75,9 +75,7 @@ def _open(
     if name == OPENVINO:
         from mfm_edge.engine.openvino import OpenVinoEngine
 
-        return OpenVinoEngine(
-            folder, threads=threads, callers=callers, precision=precision, trust_unknown_model=trust
-        )
+        return OpenVinoEngine(folder, threads=threads, callers=callers, precision=precision, trust_unknown_model=trust)
     if precision is not None:
         check_precision(precision)
     known = cast("Precision | None", precision)

@@ -105,7 +105,8 @@ def _separate_transposed_constants(graph: Any) -> None:
 
 
 def _convolve_in_bf16(graph: Any) -> None:
-    """Convert input and weights of each convolution to bf16, and its result back.
+    """Convert input and weights of each convolution to bf16, and what comes of it with its bias and its SiLU back: the
+    three are one step then, and from one convolution to the next nothing is converted.
 
     The inference precision hint would take everything else along.
     """
@@ -114,11 +115,53 @@ def _convolve_in_bf16(graph: Any) -> None:
     for node in graph.get_ordered_ops():
         if node.get_type_name() != "Convolution":
             continue
-        users = list(node.output(0).get_target_inputs())
         for index in (0, 1):
-            narrow = opset13.convert(node.input_value(index), "bf16")
-            node.input(index).replace_source_output(narrow.output(0))
+            node.input(index).replace_source_output(_narrow(node.input_value(index)))
         node.validate_and_infer_types()
-        wide = opset13.convert(node.output(0), "f32")
+        narrow, users = _biased(node)
+        wide = opset13.convert(narrow, "f32")
         for user in users:
             user.replace_source_output(wide.output(0))
+
+
+def _narrow(value: Any) -> Any:
+    """A value in bf16; what has only been made wide comes as it was."""
+    from openvino import Type, opset13
+
+    node = value.get_node()
+    if node.get_type_name() == "Convert" and node.input_value(0).get_element_type() == Type.bf16:
+        return node.input_value(0)
+    return opset13.convert(value, "bf16").output(0)
+
+
+def _biased(convolution: Any) -> tuple[Any, list[Any]]:
+    """A bf16 convolution's output with its bias and SiLU, as far as it has them, and the inputs that take it."""
+    from openvino import opset13
+
+    output = convolution.output(0)
+    users = [user for user in output.get_target_inputs() if user.get_node().get_type_name() != "ShapeOf"]
+    added = users[0].get_node()
+    bias = None if len(users) != 1 or added.get_type_name() != "Add" else _constant(added.input_value(1))
+    if bias is None or bias.size != output.get_partial_shape()[1].get_length():
+        return output, users
+    output = opset13.add(output, _bf16(bias.reshape(1, -1, 1, 1))).output(0)
+    users = list(added.output(0).get_target_inputs())
+    by_name = {user.get_node().get_type_name(): user.get_node() for user in users}
+    if len(users) == 2 and by_name.keys() == {"Sigmoid", "Multiply"}:  # x * sigmoid(x)
+        users = list(by_name["Multiply"].output(0).get_target_inputs())
+        output = opset13.swish(output, _bf16(np.float32(1))).output(0)
+    return output, users
+
+
+def _constant(value: Any) -> NDArray[np.float32] | None:
+    """The constant that a value is, whatever its shape."""
+    node = value.get_node()
+    while node.get_type_name() == "Reshape":
+        node = node.input_value(0).get_node()
+    return np.array(node.data, np.float32) if node.get_type_name() == "Constant" else None
+
+
+def _bf16(values: Any) -> Any:
+    from openvino import opset13
+
+    return opset13.convert(opset13.constant(values), "bf16")

@@ -53,7 +53,7 @@ def anonymize_video(
     check_size(source)
     summary = Summary()
     with ExitStack() as opened:
-        stream = opened.enter_context(runtime.open_stream(factors, selection=selection, side_by_side=not source.live))
+        stream = opened.enter_context(runtime.open_stream(factors, selection=selection))
         width, height = source.size
         header = RecordHeader(
             salt=stream.salt,
@@ -99,6 +99,6 @@ def anonymize_video(
 
         monitor = monitor or Monitor()
         monitor.opened(stream)
-        steps = Steps(find=find, change=protect, finish=keep, workers=runtime.workers)
-        run(source, steps, summary, sink, monitor)
+        steps = Steps(find=find, change=protect, finish=keep)
+        run(source, steps, summary, sink, monitor, workers=runtime.workers)
     return summary

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,39 @@ from mfm_edge.pipeline.matching import Matcher, SealedFrames, fits, shows
 from mfm_edge.pipeline.run import Monitor, Steps, Summary, check_size, count_faces, open_output, run
 from mfm_edge.record import RecordHeader, RecordReader
 from mfm_edge.runtime import MfmRuntime, MfmStream
-from mfm_edge.seal import SealReader
+from mfm_edge.seal import SealedFrame, SealReader
+from mfm_edge.types import FaceRecord
 from mfm_edge.video import Source, VideoFrame
 
 if TYPE_CHECKING:
     from mfm_edge.register import Register
 
 __all__ = ["restore_video"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    """What is known of a frame: its sealed original, or the records of its faces, or neither. moved, misplaced: that
+    it does not look like the record, or the original, of its time."""
+
+    original: SealedFrame | None = None
+    faces: tuple[FaceRecord, ...] | None = None
+    moved: bool = False
+    misplaced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Restored:
+    """A frame (H, W, 3) uint8 BGR as it leaves, and what was restored in it: regions of a seal, faces of records."""
+
+    image: NDArray[np.uint8]
+    matched: _Matched
+    regions: int = 0
+    faces: tuple[FaceRecord, ...] = ()
+
+    @property
+    def detected_again(self) -> bool:
+        return self.matched.original is None and self.matched.faces is None
 
 
 def restore_video(
@@ -74,29 +101,45 @@ def restore_video(
 
         moved = misplaced = 0
 
-        def convert(frame: VideoFrame, _: None) -> NDArray[np.uint8]:
-            nonlocal moved, misplaced
+        def match(frame: VideoFrame) -> _Matched:
             record = None if matcher is None else matcher.at(frame.time)
             original = None if sealed is None else sealed.at(frame.time)
             following = None if sealed is None else sealed.following
-            if record is not None and reader is not None and not shows(record, frame, reader.header):
-                record = None
-                moved += 1
-            if original is not None and not original.belongs_to(frame.image, following):
-                record = original = None
-                misplaced += 1
-            if original is not None:
-                summary.faces += len(original.regions)
-                return original.restore(frame.image)
-            faces = None if record is None else record.faces
-            summary.detected_again += faces is None
-            restored = stream.restore(frame.image, faces)
+            moved = record is not None and reader is not None and not shows(record, frame, reader.header)
+            misplaced = original is not None and not original.belongs_to(frame.image, following)
+            if misplaced:
+                return _Matched(moved=moved, misplaced=True)
+            faces = None if record is None or moved else record.faces
+            return _Matched(original, faces, moved=moved)
+
+        def restore(frame: VideoFrame, matched: _Matched) -> _Restored:
+            if matched.original is not None:
+                regions = len(matched.original.regions)
+                return _Restored(matched.original.restore(frame.image), matched, regions=regions)
+            restored = stream.restore(frame.image, matched.faces)
+            return _Restored(restored.frame, matched, faces=restored.faces)
+
+        def find(frame: VideoFrame) -> _Matched | _Restored:
+            matched = match(frame)
+            if matched.original is None and matched.faces is None:  # faces are tracked: frame after frame
+                return restore(frame, matched)
+            return matched
+
+        def change(frame: VideoFrame, found: _Matched | _Restored) -> _Restored:
+            return found if isinstance(found, _Restored) else restore(frame, found)
+
+        def count(frame: VideoFrame, restored: _Restored) -> NDArray[np.uint8]:
+            nonlocal moved, misplaced
+            moved += restored.matched.moved
+            misplaced += restored.matched.misplaced
+            summary.faces += restored.regions
+            summary.detected_again += restored.detected_again
             count_faces(summary, restored.faces)
-            return restored.frame
+            return restored.image
 
         sink = open_output(opened, source, output, crf, audio, None)
-        steps = Steps(find=lambda frame: None, change=convert, finish=lambda frame, image: image)
-        run(source, steps, summary, sink, monitor or Monitor())
+        steps = Steps(find=find, change=change, finish=count)
+        run(source, steps, summary, sink, monitor or Monitor(), workers=runtime.workers)
         if reader is not None and reader.truncated:
             summary.notices += ("the sidecar's last line was cut off: that frame's faces were detected again",)
         if moved:

@@ -16,7 +16,7 @@ from mfm_edge.errors import ArgumentError
 from mfm_edge.runtime import MfmStream
 from mfm_edge.types import MIN_FRAME_SIDE, FaceRecord, Treatment
 from mfm_edge.video import Sink, Source, VideoFrame, open_sink
-from mfm_edge.video.threads import WriteBehind, read_ahead, side_by_side
+from mfm_edge.video.threads import WriteBehind, parallel, read_ahead
 
 __all__ = ["Monitor", "Steps", "Summary", "Viewer", "check_size", "count_faces", "open_output", "run"]
 
@@ -71,13 +71,12 @@ class Monitor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps(Generic[_Found, _Changed]):
-    """What is done to each frame. find: in order; change: to `workers` frames of a file at a time; finish: in order,
-    gives the frame that leaves. Those of a file are on threads of their own."""
+    """What is done to each frame. find: in order; change: to several frames of a file at a time; finish: in order,
+    gives the frame that leaves. The first two are on threads of their own where the source is a file."""
 
     find: Callable[[VideoFrame], _Found]
     change: Callable[[VideoFrame, _Found], _Changed]
     finish: Callable[[VideoFrame, _Changed], NDArray[np.uint8]]
-    workers: int = 1
 
 
 def open_output(
@@ -105,8 +104,13 @@ def run(
     summary: Summary,
     sink: Sink | None,
     monitor: Monitor,
+    *,
+    workers: int,
 ) -> None:
-    """Converts every frame of the source, writes and shows it, until the source ends or the user does."""
+    """Converts every frame of the source, writes and shows it, until the source ends or the user does.
+
+    workers: how many frames of a file are changed at a time.
+    """
     started = time.perf_counter()
 
     def begun(frame: VideoFrame) -> tuple[VideoFrame, _Found]:
@@ -122,7 +126,7 @@ def run(
             results = (changed(begun(frame)) for frame in source)
         else:
             frames = opened.enter_context(closing(read_ahead(source)))
-            results = side_by_side(changed, map(begun, frames), steps.workers, depth=steps.workers + 1)
+            results = parallel(changed, map(begun, frames), workers, depth=workers + 1)
         for frame, result in opened.enter_context(closing(results)):
             image = steps.finish(frame, result)
             if behind is not None:

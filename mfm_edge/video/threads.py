@@ -1,4 +1,4 @@
-"""Reading ahead and writing behind: decoder, network and encoder work at the same time, each on a thread of its own."""
+"""Reading ahead, working in parallel and writing behind: decoder, network and encoder work at the same time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["WriteBehind", "read_ahead", "side_by_side"]
+__all__ = ["WriteBehind", "parallel", "read_ahead"]
 
 DEPTH = 2
 """Frames that wait between two threads: enough to even out frames that take longer, little enough to keep memory and
@@ -60,13 +60,13 @@ def read_ahead(items: Iterable[_Item], depth: int = DEPTH) -> Generator[_Item, N
         thread.join()
 
 
-def side_by_side(
+def parallel(
     work: Callable[[_Item], _Result], items: Iterable[_Item], workers: int, depth: int
 ) -> Generator[_Result, None, None]:
     """`work` done to each item, in order, by that many threads; `items` is fetched on another one, at most `depth`
     ahead of what is taken. Exceptions of both are raised in their place; closing waits for what is at hand.
     """
-    with ThreadPoolExecutor(workers, thread_name_prefix="side by side") as pool:
+    with ThreadPoolExecutor(workers, thread_name_prefix="parallel") as pool:
         begun = (pool.submit(work, item) for item in items)
         with closing(read_ahead(begun, depth)) as results:
             for result in results:

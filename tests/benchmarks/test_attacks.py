@@ -109,9 +109,7 @@ def test_right_key_comes_nearer_than_a_wrong_one(setting: Setting) -> None:
     x = setting.first
     y = setting.modify(x, keys)
     error = [
-        np.abs(
-            setting.modify(y, [key.inverse() for key in guess]).crops - setting.first.crops.astype(int)
-        ).mean()
+        np.abs(setting.modify(y, [key.inverse() for key in guess]).crops - setting.first.crops.astype(int)).mean()
         for guess in (keys, keys[1:] + keys[:1])
     ]
     assert error[0] < error[1] / 2

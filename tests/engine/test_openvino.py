@@ -53,6 +53,17 @@ def test_default_restores_as_well_as_onnx_runtime(crops, key):
     assert loss(OpenVinoEngine(threads=2)) < 1.12 * loss(OnnxEngine(threads=2))  # half a decibel
 
 
+def test_onnx_runtime_restores_what_it_protected(crops, key):
+    expected = OnnxEngine(threads=2)
+
+    def loss(protecting) -> float:
+        protected = protecting.modify(crops, [key] * len(crops)).faces
+        restored = expected.modify(protected, [key.inverse()] * len(crops)).faces
+        return float(((restored.astype(float) - crops) ** 2).mean())
+
+    assert loss(OpenVinoEngine(threads=2)) < 1.41 * loss(expected)  # a decibel and a half
+
+
 def test_callers_at_the_same_time_get_their_own_faces(crops, key):
     engine = OpenVinoEngine(threads=1, callers=2)
     expected = [engine.modify(crop[None], [key]).faces for crop in crops]

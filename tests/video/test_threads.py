@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from mfm_edge.video.threads import WriteBehind, read_ahead, side_by_side
+from mfm_edge.video.threads import WriteBehind, parallel, read_ahead
 
 IMAGE = np.zeros((2, 2, 3), np.uint8)
 
 
 def workers() -> int:
-    ours = ("read ahead", "write behind", "side by side")
+    ours = ("read ahead", "write behind", "parallel")
     return sum(thread.name.startswith(ours) for thread in threading.enumerate())
 
 
@@ -83,13 +83,13 @@ def test_items_are_worked_on_at_the_same_time_and_come_in_order() -> None:
             together -= 1
         return number * number
 
-    assert list(side_by_side(square, range(30), workers=3, depth=4)) == [n * n for n in range(30)]
+    assert list(parallel(square, range(30), workers=3, depth=4)) == [n * n for n in range(30)]
     assert most == 3 and workers() == 0
 
 
 def test_with_one_worker_nothing_overtakes() -> None:
     seen: list[int] = []
-    assert list(side_by_side(lambda n: seen.append(n), range(9), workers=1, depth=2)) == [None] * 9
+    assert list(parallel(lambda n: seen.append(n), range(9), workers=1, depth=2)) == [None] * 9
     assert seen == list(range(9))
 
 
@@ -108,14 +108,14 @@ def test_errors_come_where_they_belong(side: str) -> None:
 
     seen = []
     with pytest.raises(OSError, match="unplugged"):
-        for number in side_by_side(work, items(), workers=2, depth=3):
+        for number in parallel(work, items(), workers=2, depth=3):
             seen.append(number)
     assert seen == [0, 1, 2, 3, 4] and workers() == 0
 
 
 def test_work_that_is_not_taken_is_not_begun() -> None:
     begun: list[int] = []
-    results = side_by_side(lambda n: begun.append(n), range(1000), workers=2, depth=2)
+    results = parallel(lambda n: begun.append(n), range(1000), workers=2, depth=2)
     for _ in range(3):
         next(results)
     results.close()
