@@ -17,7 +17,7 @@ from training.style_space import COARSE_SCALE, SHADE, StyleSpace, luminance, win
 from training.tone import tone
 from training.wavelet import wavelet
 
-__all__ = ["BLOCKS", "GRAIN", "Bands", "face_share"]
+__all__ = ["BLOCKS", "COARSE", "COLOUR", "GRAIN", "Bands", "face_share"]
 
 SIDE = WINDOW[2]
 LIGHT_GRID = SIDE // 2  # 48: cells of 2 px; finer detail is grain
@@ -27,7 +27,7 @@ HIDDEN_SHARE = 0.1  # detail whose wavelets lie in the face by this share of the
 DAMPING = 0.27  # of unexpected detail in the surrogate; its noise grows by the inverse of it when restored
 RIM = 0.5  # detail that lies in the face by less than this is damped as if it did by that much
 GRAIN_DAMPING = 0.5
-GRAIN = 3  # the portion of that number
+COARSE, COLOUR, GRAIN = 0, 2, 3  # portions of these numbers
 # Luminance of 2x2 px without their mean: Haar's three details.
 HAAR = ((0.5, 0.5, -0.5, -0.5), (0.5, -0.5, 0.5, -0.5), (0.5, -0.5, -0.5, 0.5))
 
@@ -87,6 +87,7 @@ class Bands(nn.Module):
             self.register_buffer(f"damping{i}", DAMPING ** depth.clamp_min(RIM), persistent=False)
             self.register_buffer(f"axes{i}", torch.from_numpy(axes), persistent=False)
             self.register_buffer(f"spread{i}", torch.from_numpy(spread), persistent=False)
+        self.register_buffer("share", depths[0], persistent=False)  # of the face, of each of the coarse portion
         self.register_buffer(f"damping{GRAIN}", torch.full((len(grain),), GRAIN_DAMPING), persistent=False)
 
     def damping(self, portion: int) -> Tensor:

@@ -25,6 +25,7 @@ from training.mark import Mark
 from training.style_encoder import StyleEncoder, StyleReader
 from training.style_space import StyleSpace, border, window
 from training.tone import BRIGHTEST, tone, untone
+from training.traits import Traits
 
 __all__ = ["LATENT_CHANNELS", "Change", "ContentEncoder", "Decoder", "Modifier", "repeat_add"]
 
@@ -124,7 +125,7 @@ class Decoder(nn.Module):
     def __init__(self, bands: Bands) -> None:
         super().__init__()
         self.bands = bands
-        self.mark = Mark(bands)
+        self.mark, self.traits = Mark(bands), Traits(bands)
         self.reader = StyleReader()
         self.blocks = nn.ModuleList([Block(d, style=True) for d in (1, 2, 4, 1, 2)])
         self.narrow = nn.Conv2d(LATENT_CHANNELS, 63, 1)
@@ -149,6 +150,13 @@ class Decoder(nn.Module):
         for block in self.blocks:
             h = block(h, code)
         return h
+
+    def first_look(self, h: Tensor, known: Tensor, traits: Tensor) -> Tensor:
+        """Features, what is known of the luminance (coefficients) and traits (N,K) -> the coarse portion that the face
+        should have."""
+        fine = torch.zeros_like(traits[:, :1]).expand(-1, self.bands.sizes[1])
+        colour = torch.zeros_like(traits[:, :1]).expand(-1, self.bands.sizes[2])
+        return traits + self.expected(h, known + self.bands.show([traits, fine, colour])[0])[0]
 
     def look_again(self, h: Tensor, coarse: Tensor, light: Tensor, known: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Features, the coarse portion that was drawn with them, the face's luminance without its finer detail
@@ -212,6 +220,8 @@ class Decoder(nn.Module):
         stays = bands.stays(light, colour)[0]
         nothing = [torch.zeros_like(part) for part in own]
         known_from = stays + bands.show(nothing, picture_from)[0]
+        traits = self.traits(mark)
+        traits_from, traits_to = torch.where(surrogate, 0.0, traits), torch.where(surrogate, traits, 0.0)
 
         def components(portion: int, left: Tensor) -> Tensor:
             return bands.components(portion, torch.where(surrogate, left, left / bands.damping(portion)))
@@ -224,7 +234,7 @@ class Decoder(nn.Module):
             return bands.unfold(portion, shuffled + torch.where(surrogate, own_mark, 0.0)) * faint
 
         h_from = self.think(latent_from, code_from)
-        _, drawn_from = self.look_again(h_from, self.expected(h_from, known_from)[0], light, known_from)
+        _, drawn_from = self.look_again(h_from, self.first_look(h_from, known_from, traits_from), light, known_from)
         left = [part - drawn for part, drawn in zip(own, drawn_from, strict=True)]
         found = self.mark.trust([components(portion, part) for portion, part in enumerate(left)], mark)
         trust = torch.where(surrogate, 1.0, found)
@@ -234,7 +244,7 @@ class Decoder(nn.Module):
         picture_to = self.reader(code_to)[1]
         picture, known_to = picture_to - picture_from, stays + bands.show(nothing, picture_to)[0]
         h_to = self.think(repeat_add(latent_to, doubt), code_to)
-        drawn_coarse = self.expected(h_to, known_to)[0]
+        drawn_coarse = self.first_look(h_to, known_to, traits_to)
         scrambled = [scramble(portion, part) for portion, part in enumerate(left)]
         coarse = drawn_coarse + scrambled[0]
         middle = light + bands.show([coarse - own[0], *nothing[1:]], picture)[0]

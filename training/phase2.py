@@ -158,6 +158,7 @@ class Trainer:
         expected, likely = encoder.person.expected(context), encoder.person.likely(context)
         with torch.no_grad():
             keys.person[:swaps] = encoder.person.like(encoder.coordinates(real_target), expected[:swaps])
+            self.modifier.decoder.traits.leave_out(keys.mark[:swaps])  # the photograph has its own
         styles = encoder(x, landmarks, *keys.style_inputs())
         change = self.modifier.change(x, landmarks, styles, keys.scramble())
         y = self.modifier.decoder.draw(x, change.window)
