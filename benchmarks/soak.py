@@ -10,16 +10,20 @@ camera took. MTCNN, which has no part in protecting, looks for faces in the orig
 - with --judge (SFace as TorchScript, needs torch), what stands there now must not match it: "recognised" otherwise.
 
 Where MTCNN takes something else for a face, that counts, too: look at what --keep leaves. Checking takes longer than
-protecting, so the live source drops frames, as it shall. Memory counts from a tenth of the time on.
+protecting, so the live source drops frames, as it shall; it is done by another process, whose memory does not count.
+Memory counts from a tenth of the time on.
 Writes benchmarks/results/soak.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import resource
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +45,16 @@ FLAT = 0.05
 Picture = NDArray[np.uint8]
 
 
-class Inspector:
-    """Compares each frame that leaves with the one that the camera took. A viewer in the sense of mfm_edge.pipeline."""
+class Checker:
+    """Compares frames as they left with those that the camera took, and counts what it finds."""
 
-    def __init__(self, camera: ClipCamera, *, min_face: int, judge: Embed | None, keep: Path | None) -> None:
-        self._camera, self._judge, self._keep = camera, judge, keep
+    def __init__(self, *, min_face: int, judge: Path | None, keep: Path | None) -> None:
+        self._judge, self._keep = None if judge is None else open_judge(judge), keep
         self._detector = MtcnnDetector(min_face=min_face, score=0.9)
-        self.counts = dict.fromkeys(("frames", "covered_whole", "too_late", "faces", "unprotected", "recognised"), 0)
+        self.counts = dict.fromkeys(("faces", "unprotected", "recognised"), 0)
 
-    def show(self, image: Picture) -> bool:
-        self.counts["frames"] += 1
-        number = number_in(image)
-        if number is None:  # an incident covered the whole of it, its number, too
-            self.counts["covered_whole"] += 1
-            return True
-        taken = self._camera.taken.get(number)
-        if taken is None:
-            self.counts["too_late"] += 1
-            return True
-        original = taken.image
+    def check(self, number: int, original: Picture, image: Picture) -> None:
+        """number: of the frame, for the names of pictures."""
         for face in self._detector.detect(original):
             self.counts["faces"] += 1
             unprotected = changed(original, image, face) < UNCHANGED
@@ -71,6 +66,72 @@ class Inspector:
                 cv2.rectangle(beside, *(tuple(map(int, corner)) for corner in face.box.reshape(2, 2)), (0, 0, 255), 2)
                 kind = "unprotected" if unprotected else "recognised"
                 cv2.imwrite(str(self._keep / f"{number}-{kind}.jpg"), beside)
+
+
+class CheckerElsewhere:
+    """A Checker in a process of its own, whose memory is not what is measured here. Takes a frame when it has done with
+    the one before. A context manager."""
+
+    def __init__(self, **options: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._here, there = context.Pipe()
+        self._process = context.Process(target=_check_what_comes, args=(there, options), daemon=True)
+        self._process.start()
+        there.close()
+        self._counts: dict[str, int] | None = None  # while it is at work
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """See Checker. Waits for the frame at hand. Raises EOFError when the process has ended."""
+        if self._counts is None:
+            self._counts = self._here.recv()
+        return self._counts
+
+    def check(self, number: int, original: Picture, image: Picture) -> None:
+        """See Checker."""
+        _ = self.counts  # the one before is done
+        self._here.send((number, original, image))
+        self._counts = None
+
+    def __enter__(self) -> CheckerElsewhere:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with suppress(OSError, EOFError):
+            _ = self.counts
+            self._here.send(None)
+        self._process.join()
+
+
+def _check_what_comes(connection: Connection, options: Mapping[str, Any]) -> None:
+    checker = Checker(**options)
+    connection.send(checker.counts)
+    while (task := connection.recv()) is not None:
+        checker.check(*task)
+        connection.send(checker.counts)
+
+
+class Inspector:
+    """Hands each frame that leaves to a checker, with the one that the camera took. A viewer in the sense of
+    mfm_edge.pipeline."""
+
+    def __init__(self, camera: ClipCamera, checker: Checker | CheckerElsewhere) -> None:
+        self._camera, self._checker = camera, checker
+        self._counts = dict.fromkeys(("frames", "covered_whole", "too_late"), 0)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self._counts | self._checker.counts
+
+    def show(self, image: Picture) -> bool:
+        self._counts["frames"] += 1
+        number = number_in(image)
+        if number is None:  # an incident covered the whole of it, its number, too
+            self._counts["covered_whole"] += 1
+        elif (taken := self._camera.taken.get(number)) is None:
+            self._counts["too_late"] += 1
+        else:
+            self._checker.check(number, taken.image, image)
         return True
 
 
@@ -126,13 +187,13 @@ def main() -> None:
     runtime, memory = MfmRuntime(), Memory()
     clips = sorted(options.clips.glob("*.mp4"))
     camera = ClipCamera(clips, size=tuple(options.size), rate=options.rate, seconds=60 * options.minutes)
-    judge = None if options.judge is None else open_judge(options.judge)
-    inspector = Inspector(camera, min_face=options.min_face, judge=judge, keep=options.keep)
-    monitor = Monitor(progress=memory.sample, viewers=(inspector,))
+    with CheckerElsewhere(min_face=options.min_face, judge=options.judge, keep=options.keep) as checker:
+        inspector = Inspector(camera, checker)
+        done = protect(runtime, camera, Monitor(progress=memory.sample, viewers=(inspector,)))
     result = {
         "minutes": options.minutes,
         "clips": len(clips),
-        **protect(runtime, camera, monitor),
+        **done,
         "judge": None if options.judge is None else options.judge.name,
         "min_face": options.min_face,
         "checked": inspector.counts,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 
 from benchmarks.clip_camera import ClipCamera, number_in
-from benchmarks.soak import Inspector
+from benchmarks.soak import Checker, CheckerElsewhere, Inspector
 from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.detect import YuNetDetector
 from mfm_edge.guard import cover_face, cover_frame
@@ -30,9 +33,16 @@ def test_frames_bear_their_numbers_through_a_codec() -> None:
     assert number_in(cover_frame(source.taken[39].image)) is None
 
 
-def test_a_raw_face_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_raw_face_is_noticed(tmp_path: Path, elsewhere: bool) -> None:
     source = camera(2)
-    inspector = Inspector(source, min_face=40, judge=None, keep=tmp_path)
+    options: dict[str, Any] = {"min_face": 40, "judge": None, "keep": tmp_path}
+    with CheckerElsewhere(**options) if elsewhere else nullcontext(Checker(**options)) as checker:
+        notice_a_raw_face(source, Inspector(source, checker), tmp_path)
+    source.close()
+
+
+def notice_a_raw_face(source: ClipCamera, inspector: Inspector, tmp_path: Path) -> None:
     first, second = source.read(), source.read()
     assert first is not None and second is not None
     protected = first.copy()
@@ -45,4 +55,3 @@ def test_a_raw_face_is_noticed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["1-unprotected.jpg"]
     inspector.show(cover_frame(first))
     assert inspector.counts["covered_whole"] == 1
-    source.close()
