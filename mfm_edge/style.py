@@ -67,7 +67,8 @@ class StyleKey:
     is as unusual as everybody else, and in no coordinate more than in others: single ones far out make no face.
     order: (DETAILS,) int64: where each component of unexpected detail comes from, a permutation within every
     NEIGHBOURS of them; signs: (DETAILS,) float32, +1 or -1, by which they are multiplied then.
-    mark: (DETAILS,) float32, +1 or -1, by which the key is known again; it says nothing about order and signs.
+    mark: (DETAILS,) float32, +1 or -1, by which the key is known again, and, where it leaves no mark, traits of the
+    person; it says nothing about order and signs.
     signature_from, signature_to: (STYLE_SIZE,) float32, zero inside the face: of the face that comes in, and of the
     one that goes out.
     The repr shows nothing: all of it is as secret as the password.

@@ -161,10 +161,10 @@ def test_smallest_frame():
 
 def test_record_without_detection_matches_one_with(tmp_path):
     detector = FixedDetector(face(1.5, (20, 5)))
-    runtime = MfmRuntime(detector=detector)
+    runtime = MfmRuntime(detector=detector, providers=["CPU"])
     protected = runtime.anonymize(picture(), RIGHT)
     with_records = runtime.restore(protected.frame, RIGHT, faces=protected.faces)
     without = runtime.restore(protected.frame, RIGHT)
-    # A face among others may be rounded to another level than alone.
+    # A face among others may be rounded to another level than alone; in bfloat16 it is rounded further away.
     np.testing.assert_allclose(with_records.frame.astype(int), without.frame, atol=1)
     assert isinstance(without.faces[0], FaceRecord) and without.faces[0].slot == protected.faces[0].slot
