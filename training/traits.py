@@ -15,8 +15,8 @@ STRENGTH = 1.0  # of what they vary by in faces
 class Traits(nn.Module):
     """Principal components of coarse detail under signs of the key, at which no mark is left: the mark's of colour.
 
-    Both directions know them, so they are added to what is drawn of a surrogate and taken off it again. The network
-    sees them and draws all else to suit them.
+    Both directions know them, so they are added to what is drawn of a surrogate and taken off it again. Finer
+    detail is drawn by a network that sees them.
     """
 
     def __init__(self, bands: Bands) -> None:
