@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from mfm_edge.align import TEMPLATE
 from mfm_edge.style import expand
-from training.bands import GRAIN
+from training.bands import COLOUR, GRAIN
 from training.keys import Keys, random_keys
 from training.networks import Modifier, read_back, repeat_add
 from training.person import EMPHASIS, KEPT, LIGHT
@@ -117,11 +117,12 @@ def test_what_is_drawn_stays_within_what_a_picture_can_show(network, x, places, 
 
 @torch.no_grad()
 def test_what_a_key_scrambles_is_told_apart_from_what_is_drawn(network, x, places, keys):
-    """Opposite signs make the opposite of it, and leave the coarse drawing alone."""
+    """Opposite signs make the opposite of it, and leave the coarse drawing, with its traits, alone."""
     styles = network.style_encoder(x, places, *keys.style_inputs())
     one = network.change(x, places, styles, (keys.order, keys.signs, keys.mark))
-    other = network.change(x, places, styles, (keys.order, -keys.signs, -keys.mark))
-    bands = network.decoder.bands
+    bands, mark = network.decoder.bands, -keys.mark
+    mark[:, bands.key_places(COLOUR)] *= -1
+    other = network.change(x, places, styles, (keys.order, -keys.signs, mark))
     laid_over = [bands.to_window(*bands.show(c.scrambled)) for c in (one, other)]
     assert laid_over[0].abs().mean() > 1e-3 and one.grain.abs().mean() > 1e-3
     torch.testing.assert_close(laid_over[1], -laid_over[0], atol=1e-4, rtol=0)
