@@ -45,7 +45,7 @@ class OnnxRecognizer:
     """
 
     def __init__(self, path: Path, *, values: str = "-1..1", threads: int | None = None) -> None:
-        from mfm_edge.detect.session import open_session
+        from mfm_edge.session import open_session
 
         if values not in _VALUES:
             raise ArgumentError(f"recognizer values: got {values!r}, takes {' or '.join(map(repr, _VALUES))}")

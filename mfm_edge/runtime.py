@@ -20,11 +20,13 @@ from mfm_edge.errors import ArgumentError, FactorError, MfmError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys
 from mfm_edge.frame_modifier import FrameModifier
 from mfm_edge.guard import SteadyTrust, cover_frame, trusts
+from mfm_edge.likeness import Likeness
 from mfm_edge.selection import Selection
-from mfm_edge.slots import ALL, SlotMemory, from_left
+from mfm_edge.slot_choice import SlotChoice, TrackSlots
+from mfm_edge.slots import ALL, SlotMemory
 from mfm_edge.style import FaceKeys
 from mfm_edge.track import TrackedFace, Tracker
-from mfm_edge.types import SLOTS, Face, FaceRecord, Protected, Restored, check_frame
+from mfm_edge.types import Face, FaceRecord, Protected, Restored, check_frame
 
 __all__ = ["Found", "MfmRuntime", "MfmStream"]
 
@@ -34,12 +36,14 @@ MOST_WORKERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A frame (H, W, 3) uint8 BGR of a stream, who of it is to be protected and whether the network may be trusted with
-    each, and how many are left visible; incident: that this is not known, and all of it is to be covered."""
+    """A frame (H, W, 3) uint8 BGR of a stream, who of it is to be protected, whether the network may be trusted with
+    each, under which slot's key, and how many are left visible; incident: that this is not known, and all of it is to
+    be covered."""
 
     frame: NDArray[np.uint8]
     faces: tuple[TrackedFace, ...] = ()
     trusted: tuple[bool, ...] = ()
+    slots: tuple[int, ...] = ()
     visible: int = 0
     incident: bool = False
 
@@ -81,7 +85,7 @@ class MfmRuntime:
             strict=strict,
             trust_unknown_model=trust_unknown_model,
         )
-        self._frames = FrameModifier(engine)
+        self._frames, self._choice = FrameModifier(engine), SlotChoice(engine, Likeness())
         self.workers = workers if engine.on_cpu else 1
         self._detector = YuNetDetector() if detector is None else detector
         # Deriving is slow on purpose; an application that calls frame by frame must not pay for it each time.
@@ -101,14 +105,15 @@ class MfmRuntime:
         """Replace every face in a frame by another person's.
 
         frame: (H, W, 3) uint8 BGR, both sides >= 64; it is not changed. Faces too small or too uncertain for the
-        network are pixelated beyond recognition. Faces take the keys' slots from left to right. Raises FrameError,
-        FactorError.
+        network are pixelated beyond recognition. Faces take the keys' slots from left to right, but for slots in which
+        their surrogates would look like them. Raises FrameError, FactorError.
         """
         check_frame(frame)
         keys = self._keys_for(factors)
         faces = self._detector.detect(frame)
         trusted = [trusts(face) for face in faces]
-        return self._frames.protect(frame, faces, keys, trusted, [None] * len(faces), from_left(faces))
+        slots = self._choice.in_picture(frame, faces, trusted, keys)
+        return self._frames.protect(frame, faces, keys, trusted, [None] * len(faces), slots)
 
     def restore(
         self, frame: NDArray[np.uint8], factors: Factors, faces: Sequence[FaceRecord] | None = None
@@ -182,14 +187,16 @@ class MfmStream:
         """The first half of `anonymize`: whose faces are where. Takes frames in order; other threads may `protect`
         those before it meanwhile."""
         check_frame(frame)
-        self._live_keys()
+        keys = self._live_keys()
         try:
             with self._finding:
                 tracked = self._tracker.update(self._detector.detect(frame), frame)
                 if any(face.missed for face in tracked):
                     self._detector.look_again()
-                chosen = tracked if self._selection is None else self._selection.choose(tracked, frame)
-                return Found(frame, tuple(chosen), tuple(self._trust(chosen)), len(tracked) - len(chosen))
+                chosen = tuple(tracked if self._selection is None else self._selection.choose(tracked, frame))
+                trusted = tuple(self._trust(chosen))
+                slots = self._track_slots.of(frame, tracked, chosen, trusted, keys)
+                return Found(frame, chosen, trusted, slots, len(tracked) - len(chosen))
         except Exception:
             self._start_afresh()
             return Found(frame, incident=True)
@@ -200,8 +207,7 @@ class MfmStream:
         if not found.incident:
             try:
                 faces, tracks = [t.face for t in found.faces], [t.track for t in found.faces]
-                slots = [track % SLOTS for track in tracks]
-                protected = self._frames.protect(found.frame, faces, keys, found.trusted, tracks, slots)
+                protected = self._frames.protect(found.frame, faces, keys, found.trusted, tracks, found.slots)
                 return replace(protected, visible=found.visible)
             except FactorError:
                 raise
@@ -248,6 +254,7 @@ class MfmStream:
     def _begin(self) -> None:
         self._detector = StillSceneDetector(self._runtime._detector)
         self._tracker, self._trust = Tracker(), SteadyTrust()
+        self._track_slots = TrackSlots(self._runtime._choice)
 
     def _start_afresh(self) -> None:
         with self._finding:

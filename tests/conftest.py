@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from fractions import Fraction
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,10 +18,27 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mfm_edge import runtime
 from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, Factors, KeyDerivation
-from mfm_edge.types import FaceRecord, Protected, Restored
+from mfm_edge.slot_choice import SlotChoice
+from mfm_edge.types import SLOTS, FaceRecord, Protected, Restored
 from mfm_edge.video import FileSink, open_source
+
+
+class FirstSlot(SlotChoice):
+    """Stands in for the choice of slots: the first that nobody has, whatever the surrogate looks like."""
+
+    def __init__(self, *_arguments: object) -> None:
+        pass
+
+    def choose(self, face: object, keys: object, first: int, taken: Collection[int]) -> int:
+        return next((slot for slot in (*range(first, SLOTS), *range(first)) if slot not in taken), first)
+
+
+@pytest.fixture
+def first_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "SlotChoice", FirstSlot)
 
 
 def picture(index: int, size: tuple[int, int]) -> NDArray[np.uint8]:

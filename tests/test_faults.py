@@ -64,7 +64,7 @@ def frame() -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def stream(monkeypatch: pytest.MonkeyPatch) -> MfmStream:
+def stream(monkeypatch: pytest.MonkeyPatch, first_slot: None) -> MfmStream:
     monkeypatch.setattr(runtime, "open_engine", lambda *_arguments, **_options: Engine())
     return MfmRuntime(detector=Detector()).open_stream(
         Factors("p"), selection=Everybody(), key_derivation=KeyDerivation(iterations=1, lanes=1, memory_kib=64)
@@ -116,6 +116,24 @@ def test_a_stage_that_fails_gives_a_covered_frame(
         else:
             assert [face.treatment for face in protected.faces] == [Treatment.SURROGATE]
     assert stream._selection.forgotten == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), MfmError("broken")])
+def test_a_choice_of_slots_that_fails_gives_a_covered_frame(
+    error: Exception, stream: MfmStream, frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slots are chosen in a track's first frame."""
+
+    def fail(*_arguments: object) -> int:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stream._runtime._choice, "choose", fail)
+        protected = stream.anonymize(frame)
+    assert protected.incidents == 1 and protected.faces == ()
+    assert (protected.frame == frame).all(axis=2).mean() < 0.05
+    after = stream.anonymize(frame + np.uint8(8))
+    assert after.incidents == 0 and [face.treatment for face in after.faces] == [Treatment.SURROGATE]
 
 
 def test_a_network_that_changes_nothing_is_not_believed(

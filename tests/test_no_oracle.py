@@ -1,4 +1,5 @@
-"""With wrong factors everything goes as with the right ones, and nothing that is stored depends on the factors.
+"""With wrong factors everything goes as with the right ones, and nothing that is stored depends on the factors, but for
+the slots, of which docs/security.md says what they tell.
 
 Whoever guesses has to judge the picture: no exit code, message, file or duration tells.
 """
@@ -96,7 +97,8 @@ def test_restoring_looks_the_same_from_outside(
 def test_nothing_stored_depends_on_the_factors(
     run: Any, short_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under one salt, two sets of factors leave the same sidecar, tags and register, bit by bit: guesses match all."""
+    """Under one salt, two sets of factors leave the same sidecar, tags and register, bit by bit but for the slots:
+    guesses match all."""
     monkeypatch.setattr(os, "urandom", lambda count: bytes(count))
     seen, first = [], None
     for number, factors in enumerate([RIGHT, WRONG["one character off"], WRONG["one attribute off"]]):
@@ -109,7 +111,12 @@ def test_nothing_stored_depends_on_the_factors(
         remembered = {**entry.to_mapping(), "created": None, "output": None}
         with open_source(folder / "out.mp4") as source:
             pictures = [frame.image for frame in source]
-        seen.append((said, layout(folder), remembered))
+        files = layout(folder)
+        sidecar = files["out.mp4.mfm.jsonl"]
+        assert isinstance(sidecar, bytes)
+        files["out.mp4.mfm.jsonl"], slots = re.subn(rb'"slot":\d+', b"", sidecar)
+        assert slots == 6
+        seen.append((said, files, remembered))
         with RecordReader(folder / "out.mp4.mfm.jsonl") as reader:
             assert reader.header.salt == bytes(16)
         if first is not None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from mfm_edge.factors import Factors
-from mfm_edge.style import StyleKey
-from training.experiments.subject import key_of
+from mfm_edge.style import FaceKeys, StyleKey
+from training.experiments.subject import face_keys, key_of
 
 __all__ = ["CODES", "FACTORS", "Guess", "Secret"]
 
@@ -20,18 +20,23 @@ _HAIR = ("black", "blond", "brown", "gray")
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What somebody protected a face with."""
+    """What somebody protected a face with, and the slot of its key, which a sidecar tells everybody."""
 
     factors: Factors
     salt: bytes
-    key: StyleKey
+    keys: FaceKeys
+    slot: int = 0
+
+    @property
+    def key(self) -> StyleKey:
+        return self.keys.of(self.slot)
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Secret:
         """A password of 12 letters, hair and a smile, under a salt of its own."""
         factors = Factors(_password(rng), hair=str(rng.choice(_HAIR)), smiling=bool(rng.integers(2)))  # type: ignore[arg-type]
         salt = rng.bytes(16)
-        return cls(factors, salt, key_of(factors, salt))
+        return cls(factors, salt, face_keys(factors, salt))
 
 
 Guess = Callable[[Secret, np.random.Generator], StyleKey]
@@ -39,7 +44,7 @@ Guess = Callable[[Secret, np.random.Generator], StyleKey]
 
 
 def _factors(change: Callable[[Factors, np.random.Generator], Factors]) -> Guess:
-    return lambda secret, rng: key_of(change(secret.factors, rng), secret.salt)
+    return lambda secret, rng: key_of(change(secret.factors, rng), secret.salt, slot=secret.slot)
 
 
 FACTORS: dict[str, Guess] = {
@@ -64,7 +69,7 @@ def _password(rng: np.random.Generator) -> str:
 
 
 def _other(secret: Secret, rng: np.random.Generator) -> StyleKey:
-    return key_of(replace(secret.factors, password=_password(rng)), secret.salt)
+    return key_of(replace(secret.factors, password=_password(rng)), secret.salt, slot=secret.slot)
 
 
 def _towards(distance: int) -> Guess:

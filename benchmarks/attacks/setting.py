@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from benchmarks.attacks.counts import Row
 from mfm_edge.engine.onnx import OnnxEngine
-from mfm_edge.style import StyleKey
-from training.experiments.subject import BATCH, Crops, modify
+from mfm_edge.likeness import Likeness
+from mfm_edge.slot_choice import SlotChoice
+from mfm_edge.style import FaceKeys, StyleKey
+from training.experiments.subject import BATCH, Crops, choose_slots, modify
 from training.metrics.judges import Judge, unseen_judges
 
 __all__ = ["Photos", "Setting", "salt_of"]
@@ -43,6 +45,7 @@ class Setting:
     never used, with thresholds fixed at a false-accept rate of 0.1 %."""
 
     engine: OnnxEngine
+    choice: SlotChoice
     first: Photos
     second: Photos
     judges: tuple[Judge, ...]
@@ -55,7 +58,7 @@ class Setting:
         """
         first, second = _two_photos(data, people)
         engine = OnnxEngine(model, threads=1, trust_unknown_model=True)
-        return cls(engine, first, second, tuple(unseen_judges(models)))
+        return cls(engine, SlotChoice(engine, Likeness()), first, second, tuple(unseen_judges(models)))
 
     def few(self, people: int) -> Setting:
         """The same with some of the people, spread over all of them."""
@@ -72,6 +75,16 @@ class Setting:
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return Photos(np.concatenate(list(pool.map(batch, range(0, len(keys), BATCH)))), landmarks)
+
+    def slots(self, photos: Photos, keys: Sequence[FaceKeys]) -> list[int]:
+        """The slots that the runtime gives N photos, each in a stream of its own, under N streams' keys."""
+
+        def slot(index: int) -> int:
+            some = slice(index, index + 1)
+            return choose_slots(self.choice, photos.crops[some], photos.landmarks[some], keys[some])[0]
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(slot, range(len(photos))))
 
     def matched(self, attack: str, a: Photos, b: Photos) -> list[Row]:
         """How many of a's faces each recogniser takes for the same row's person in b."""

@@ -10,7 +10,7 @@ import torch
 from benchmarks.attacks.counts import Row
 from benchmarks.attacks.setting import Photos, Setting, salt_of
 from mfm_edge.factors import Factors
-from training.experiments.subject import key_of
+from training.experiments.subject import face_keys, key_of
 
 __all__ = ["averaged", "identified", "linked"]
 
@@ -78,8 +78,8 @@ def identified(setting: Setting) -> list[Row]:
 
 def _stream(setting: Setting, photos: Photos, number: int) -> Photos:
     """Every face in a stream of its own, all under one password: a user who protects many videos."""
-    keys = [key_of(_FACTORS, salt_of(number * 1000 + i)) for i in range(len(photos))]
-    return setting.modify(photos, keys)
+    keys = [face_keys(_FACTORS, salt_of(number * 1000 + i)) for i in range(len(photos))]
+    return setting.modify(photos, [own.of(slot) for own, slot in zip(keys, setting.slots(photos, keys), strict=True)])
 
 
 def _first_ranks(setting: Setting, attack: str, probes: Photos, gallery: Photos) -> list[Row]:

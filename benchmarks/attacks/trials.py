@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -111,9 +112,10 @@ class Trials:
         """Hits (kinds, recognisers), the surrogate itself and the right key first."""
         rng = np.random.default_rng([self.seed, number])
         person = self._person(number)
-        secret = Secret.draw(rng)
+        face, secret = self.setting.first[person : person + 1], Secret.draw(rng)
+        secret = replace(secret, slot=self.setting.slots(face, [secret.keys])[0])
         keys = [secret.key, *(guess(secret, rng) for guess in self.kinds.values() for _ in range(self.each))]
-        y = self.setting.modify(self.setting.first[person : person + 1], [secret.key])
+        y = self.setting.modify(face, [secret.key])
         tried = self.setting.modify(y, [key.inverse() for key in keys])
         faces = np.concatenate([y.crops, tried.crops])
         hits = np.zeros((len(self._names), len(self._judges)), np.int64)

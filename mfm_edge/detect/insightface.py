@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.detect.session import check_threshold
 from mfm_edge.errors import ArgumentError, ModelError
+from mfm_edge.session import check_threshold
 from mfm_edge.types import Face, check_frame
 
 __all__ = ["InsightFaceDetector"]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.detect.boxes import overlaps, suppress
-from mfm_edge.detect.session import check_threshold, open_shipped
 from mfm_edge.errors import ArgumentError
+from mfm_edge.session import check_threshold, open_shipped
 from mfm_edge.types import Face, check_frame
 
 __all__ = ["SHIPPED_YUNET", "YuNetDetector"]

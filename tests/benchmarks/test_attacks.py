@@ -22,6 +22,8 @@ from benchmarks.attacks.trials import Trials
 from mfm_edge.align import TEMPLATE
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import Factors
+from mfm_edge.likeness import Likeness
+from mfm_edge.slot_choice import SlotChoice
 from mfm_edge.style import NEIGHBOURS
 from training.data import FaceSet, to_tensor
 from training.experiments.subject import key_of
@@ -47,7 +49,8 @@ def setting() -> Setting:
     rng = np.random.default_rng(0)
     x = rng.integers(60, 190, (3, 8, 8, 3), np.uint8).repeat(16, 1).repeat(16, 2)
     photos = Photos(x, TEMPLATE.astype(np.float32) + rng.normal(0, 2, (3, 5, 2)).astype(np.float32))
-    return Setting(OnnxEngine(threads=1), photos, photos, (Brightness(),))
+    engine = OnnxEngine(threads=1)
+    return Setting(engine, SlotChoice(engine, Likeness()), photos, photos, (Brightness(),))
 
 
 def test_intervals_are_wide_for_few_pairs_and_cover_the_share() -> None:

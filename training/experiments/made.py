@@ -11,9 +11,11 @@ from torch import Tensor
 
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import Factors
-from mfm_edge.style import StyleKey
+from mfm_edge.likeness import Likeness
+from mfm_edge.slot_choice import SlotChoice
+from mfm_edge.style import FaceKeys, StyleKey
 from training.data import FaceSet
-from training.experiments.subject import Crops, key_of, modify
+from training.experiments.subject import Crops, choose_slots, face_keys, modify
 from training.metrics.channels import blurred, jpeg, rescaled
 from training.metrics.judges import Judge
 
@@ -31,7 +33,8 @@ WRONG = {
 class Made:
     """Pictures by kind, (N, 128, 128, 3) uint8 RGB each, row i of every kind from the same original.
 
-    x: original; y, y2: anonymised under two sets of factors; y: blur, y: JPEG, y: 64 px: what becomes of y;
+    x: original; y, y2: anonymised under two sets of factors, in slots that are chosen as the runtime does; y: blur,
+    y: JPEG, y: 64 px: what becomes of y;
     r, r: JPEG: restored from y and from its JPEG at quality 75; w: KIND: restored with each kind of WRONG factors.
     """
 
@@ -60,13 +63,21 @@ def make_faces(engine: OnnxEngine, originals: FaceSet) -> dict[str, Crops]:
     def changed(crops: Crops, keys: Sequence[StyleKey]) -> Crops:
         return modify(engine, crops, originals.landmarks, keys)
 
+    def in_slots(keys: Sequence[FaceKeys], slots: Sequence[int]) -> list[StyleKey]:
+        return [keys[i % len(keys)].of(slot) for i, slot in enumerate(slots)]
+
     x = originals.crops
-    right = [key_of(f) for f in RIGHT]
+    keys, others = ([face_keys(f) for f in factors] for factors in (RIGHT, WRONG["random password"]))
+    choice = SlotChoice(engine, Likeness())
+    slots = choose_slots(choice, x, originals.landmarks, keys)
+    right = in_slots(keys, slots)
     back = [key.inverse() for key in right]
     y = changed(x, right)
-    faces = {"x": x, "y": y, "y2": changed(x, [key_of(f) for f in WRONG["random password"]])}
+    y2 = changed(x, in_slots(others, choose_slots(choice, x, originals.landmarks, others)))
+    faces = {"x": x, "y": y, "y2": y2}
     faces |= {"y: blur": blurred(y), "y: JPEG": jpeg(y, 50), "y: 64 px": rescaled(y, 64)}
     faces |= {"r": changed(y, back), "r: JPEG": changed(jpeg(y, 75), back)}
     for kind, factors in WRONG.items():
-        faces[f"w: {kind}"] = changed(y, [key_of(f).inverse() for f in factors])
+        wrong = in_slots([face_keys(f) for f in factors], slots)  # a sidecar tells the slot to everybody
+        faces[f"w: {kind}"] = changed(y, [key.inverse() for key in wrong])
     return faces

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import IMAGE_SALT, Factors, KeyDerivation, derive_secret
+from mfm_edge.slot_choice import SlotChoice
 from mfm_edge.style import FaceKeys, StyleKey, expand
+from mfm_edge.types import AlignedFace
 from training.data import FaceSet, load_faces
 from training.metrics.judges import JUDGES, Judge, unseen_judges
 
-__all__ = ["Crops", "Subject", "key_of", "modify", "random_keys", "split_unseen"]
+__all__ = ["Crops", "Subject", "choose_slots", "face_keys", "key_of", "modify", "random_keys", "split_unseen"]
 
 Crops = NDArray[np.uint8]
 
@@ -57,7 +59,25 @@ def split_unseen(everyone: FaceSet, faces: int) -> tuple[FaceSet, FaceSet]:
 
 def key_of(factors: Factors, salt: bytes = IMAGE_SALT, *, slot: int = 0) -> StyleKey:
     """A key of a picture's or stream's faces, from a derivation that costs nothing."""
-    return FaceKeys(derive_secret(factors, salt=salt, parameters=CHEAP), factors.attribute_vector()).of(slot)
+    return face_keys(factors, salt).of(slot)
+
+
+def face_keys(factors: Factors, salt: bytes = IMAGE_SALT) -> FaceKeys:
+    """The same for all slots."""
+    return FaceKeys(derive_secret(factors, salt=salt, parameters=CHEAP), factors.attribute_vector())
+
+
+def choose_slots(
+    choice: SlotChoice, crops: Crops, landmarks: NDArray[np.float32], keys: Sequence[FaceKeys]
+) -> list[int]:
+    """The slots that the runtime gives (N, 128, 128, 3) uint8 RGB faces, each alone in its picture, under keys
+    i % len(keys) for crop i; landmarks: (N, 5, 2) crop px."""
+    nowhere = np.eye(3)[:2]
+    aligned = [
+        AlignedFace(np.ascontiguousarray(crop[..., ::-1]), nowhere, places)
+        for crop, places in zip(crops, landmarks, strict=True)
+    ]
+    return [choice.choose(face, keys[i % len(keys)], 0, ()) for i, face in enumerate(aligned)]
 
 
 def random_keys(count: int, rng: np.random.Generator) -> list[StyleKey]:

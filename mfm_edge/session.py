@@ -1,4 +1,4 @@
-"""Opens the ONNX files of detectors."""
+"""Opens small ONNX files: detectors, and recognisers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def open_shipped(path: Path, *, threads: int | None) -> Any:
 
 
 def open_session(content: bytes, *, threads: int | None) -> Any:
-    """An ONNX Runtime session on the CPU: detectors are small, and a GPU pays only for the network behind them.
+    """An ONNX Runtime session on the CPU: what is opened here is small, and a GPU pays only for the network behind it.
 
     threads: within one graph, ONNX Runtime's own choice when None. Raises ModelError for content that is not a model.
     """

@@ -1,0 +1,84 @@
+"""python -m export.likeness --state FILE: the recogniser of python -m training.likeness -> its ONNX file and card."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+from export.to_onnx import OPSET, TERMS, TOLERANCE
+from mfm_edge.likeness import SHIPPED_LIKENESS, SIDE
+from training.likeness import Lookalike
+
+__all__ = ["export", "main"]
+
+
+def export(network: Lookalike, path: Path) -> float:
+    """Writes the file, and the card beside it. Returns the largest difference between torch and ONNX Runtime.
+
+    Raises RuntimeError when it exceeds TOLERANCE, and leaves no card then.
+    """
+    network = network.eval()
+    card = path.with_suffix(".json")
+    card.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    program = torch.onnx.export(
+        network,
+        (torch.zeros(2, 3, SIDE, SIDE),),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=["face"],
+        output_names=["embedding"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        verbose=False,
+    )
+    assert program is not None
+    proto = program.model_proto
+    for node in proto.graph.node:  # the exporter's stack traces name the machine it ran on
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.checker.check_model(proto)
+    path.write_bytes(proto.SerializeToString())
+    difference = _difference(network, path)
+    if difference > TOLERANCE:
+        raise RuntimeError(f"torch and ONNX Runtime differ by {difference:.2g}, allowed {TOLERANCE}")
+    content: dict[str, Any] = {
+        "name": "likeness",
+        "task": "how alike two faces look",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "input": f"(N, 3, {SIDE}, {SIDE}) float32 RGB in -1..1: the window of an aligned crop, smaller",
+        "output": "(N, 128) float32",
+        "made_by": "python -m training.likeness, python -m export.likeness",
+        "teacher": "dlib's ResNet-29 (CC0), which training uses and no evaluation counts",
+        "terms": TERMS,
+    }
+    card.write_text(json.dumps(content, indent=1) + "\n")
+    return difference
+
+
+@torch.no_grad()
+def _difference(network: Lookalike, path: Path) -> float:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    x = torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return float(np.abs(session.run(None, {"face": x.numpy()})[0] - network(x).numpy()).max())
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m export.likeness", description=__doc__)
+    parser.add_argument("--state", type=Path, required=True, help="file of python -m training.likeness")
+    parser.add_argument("--out", type=Path, default=SHIPPED_LIKENESS, help="file to write (default: the shipped one)")
+    args = parser.parse_args(argv)
+    network = Lookalike()
+    network.load_state_dict(torch.load(args.state, weights_only=True))
+    print(f"torch and ONNX Runtime agree to {export(network, args.out):.2g}\n{args.out}")
+
+
+if __name__ == "__main__":
+    main()

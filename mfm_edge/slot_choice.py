@@ -1,0 +1,91 @@
+"""Which of a stream's or picture's keys a new face gets: the first whose surrogate looks like somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfm_edge.align import align
+from mfm_edge.engine import Engine
+from mfm_edge.likeness import Likeness
+from mfm_edge.slots import from_left
+from mfm_edge.style import FaceKeys
+from mfm_edge.track import TrackedFace
+from mfm_edge.types import SLOTS, AlignedFace, Face
+
+__all__ = ["FAR", "SlotChoice", "TrackSlots"]
+
+FAR = 12.5
+"""Distance from which two faces look like two people. Four in ten surrogates are as far from their originals, of pairs
+of real people every second one, and of pairs of photos of one person 4 in 1,000."""
+
+
+class SlotChoice:
+    """Tries keys on a face before the first of its surrogates is shown.
+
+    A key asks for a person without knowing the original, so that now and then somebody is asked to look much like
+    himself. Here that is seen, and another slot's key taken. A slot tells of the original no more than that the keys
+    before it would have left too much of it.
+    """
+
+    def __init__(self, engine: Engine, likeness: Likeness) -> None:
+        self._engine, self._likeness = engine, likeness
+
+    def choose(self, face: AlignedFace, keys: FaceKeys, first: int, taken: Collection[int]) -> int:
+        """face: about to be anonymised. first: the slot to try first, the others follow. taken: slots of other people
+        who are seen at the same time, which are left to them as long as there are others.
+
+        Returns the first slot whose surrogate is at least FAR from the original, and where there is none the one whose
+        surrogate is furthest.
+        """
+        (own,) = self._likeness.embed(face.crop[None])
+        in_turn = [(first + step) % SLOTS for step in range(SLOTS)]
+        candidates = [slot for slot in in_turn if slot not in taken] or in_turn
+        distances: list[float] = []
+        for slot in candidates:
+            surrogate = self._engine.modify(face.crop[None], [keys.of(slot)], face.landmarks[None]).faces
+            distances.append(float(np.linalg.norm(self._likeness.embed(surrogate)[0] - own)))
+            if distances[-1] >= FAR:
+                return slot
+        return candidates[int(np.argmax(distances))]
+
+    def in_picture(
+        self, frame: NDArray[np.uint8], faces: Sequence[Face], trusted: Sequence[bool], keys: FaceKeys
+    ) -> list[int]:
+        """Of a picture's faces, from left to right. Those that are not trusted, and will be covered, have no choice."""
+        slots, taken = from_left(faces), set[int]()
+        for index in sorted(range(len(faces)), key=slots.__getitem__):
+            if trusted[index]:
+                slots[index] = self.choose(align(frame, faces[index]), keys, slots[index], taken)
+                taken.add(slots[index])
+        return slots
+
+
+class TrackSlots:
+    """The slots of a stream's tracks, each chosen in the first frame in which its face is trusted."""
+
+    def __init__(self, choice: SlotChoice) -> None:
+        self._choice = choice
+        self._slots: dict[int, int] = {}
+        self._keys: FaceKeys | None = None
+
+    def of(
+        self,
+        frame: NDArray[np.uint8],
+        tracked: Sequence[TrackedFace],
+        chosen: Sequence[TrackedFace],
+        trusted: Sequence[bool],
+        keys: FaceKeys,
+    ) -> tuple[int, ...]:
+        """The next frame's: everybody who is tracked in it, who of them is to be anonymised, and whether with a
+        surrogate. Other keys than before make everybody choose anew; tracks that ended are forgotten."""
+        if keys is not self._keys:
+            self._slots, self._keys = {}, keys
+        self._slots = {face.track: self._slots[face.track] for face in tracked if face.track in self._slots}
+        for face, ok in zip(chosen, trusted, strict=True):
+            if ok and face.track not in self._slots:
+                taken, first = set(self._slots.values()), face.track % SLOTS
+                self._slots[face.track] = self._choice.choose(align(frame, face.face), keys, first, taken)
+        return tuple(self._slots.get(face.track, face.track % SLOTS) for face in chosen)

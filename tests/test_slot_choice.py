@@ -1,0 +1,172 @@
+"""A new face gets the first key whose surrogate looks like somebody else, and keeps it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mfm_edge import Factors, MfmRuntime, runtime
+from mfm_edge.engine import Modified
+from mfm_edge.factors import KeyDerivation
+from mfm_edge.slot_choice import FAR, SlotChoice
+from mfm_edge.style import FaceKeys, StyleKey
+from mfm_edge.types import SLOTS, AlignedFace, Face, Treatment
+
+CHEAP = KeyDerivation(iterations=1, lanes=1, memory_kib=64)
+TEMPLATE = np.array([(49.7, 66.3), (78.0, 66.4), (63.3, 82.6), (51.9, 95.2), (75.7, 95.6)], np.float32)
+KEYS = FaceKeys(bytes(range(32)), Factors("p").attribute_vector())
+CROP = AlignedFace(np.zeros((128, 128, 3), np.uint8), np.eye(3)[:2], TEMPLATE)
+
+
+class Painter:
+    """Stands in for the network: paints a slot's number all over the face. tried: the slots, in order."""
+
+    model_id = provider = "stand-in"
+    on_cpu = False
+
+    def __init__(self, keys: FaceKeys | None = None) -> None:
+        self.keys, self.tried = keys, list[int]()
+
+    def modify(self, crops: NDArray[np.uint8], keys: Any, landmarks: object = None) -> Modified:
+        assert isinstance(landmarks, np.ndarray) and landmarks.shape == (len(crops), 5, 2)
+        faces = np.empty_like(crops)
+        for painted, key in zip(faces, keys, strict=True):
+            self.tried.append(self.number(key))
+            painted[:] = 100 + self.tried[-1]
+        return Modified(faces, np.ones(len(faces), np.float32))
+
+    def number(self, key: StyleKey) -> int:
+        """Of whose keys, is told by whoever made them; else 0."""
+        return 0 if self.keys is None else next(slot for slot in range(SLOTS) if self.keys.of(slot) is key)
+
+
+class Distances:
+    """Stands in for the recogniser: an original is at 0, and the surrogate of slot i as far away as it is told."""
+
+    def __init__(self, distances: dict[int, float], otherwise: float) -> None:
+        self.distances, self.otherwise = distances, otherwise
+
+    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        slots = [int(crop[64, 64, 0]) - 100 for crop in crops]
+        far = [0.0 if slot < 0 else self.distances.get(slot, self.otherwise) for slot in slots]
+        return np.array([[distance, 0] for distance in far], np.float32)
+
+
+def choice(distances: dict[int, float], otherwise: float = 0.0) -> tuple[SlotChoice, list[int]]:
+    engine = Painter(KEYS)
+    likeness: Any = Distances(distances, otherwise)
+    return SlotChoice(engine, likeness), engine.tried
+
+
+def test_the_first_slot_that_hides_the_person_is_taken_and_no_other_tried() -> None:
+    chooser, tried = choice({5: 0.9 * FAR, 6: 1.01 * FAR, 7: 2 * FAR})
+    assert chooser.choose(CROP, KEYS, 5, ()) == 6
+    assert tried == [5, 6]
+
+
+def test_where_none_hides_the_person_it_is_the_one_that_comes_nearest_to_it() -> None:
+    chooser, tried = choice({3: 0.7 * FAR, 9: 0.8 * FAR}, otherwise=0.1 * FAR)
+    assert chooser.choose(CROP, KEYS, 14, ()) == 9
+    assert tried == [14, 15, *range(14)]
+
+
+def test_slots_of_others_are_left_to_them_while_there_are_more() -> None:
+    chooser, tried = choice({}, otherwise=2 * FAR)
+    assert chooser.choose(CROP, KEYS, 2, {2, 3, 5}) == 4
+    assert chooser.choose(CROP, KEYS, 2, set(range(SLOTS))) == 2
+    assert tried == [4, 2]
+
+
+class Faces:
+    """A detector that sees what it is told to."""
+
+    def __init__(self, *lefts: float) -> None:
+        self.lefts = lefts
+
+    def detect(self, frame: NDArray[np.uint8]) -> tuple[Face, ...]:
+        return tuple(self.face(left) for left in self.lefts)
+
+    @staticmethod
+    def face(left: float, score: float = 0.9) -> Face:
+        points = TEMPLATE * 0.5 + np.array([left, 20], np.float32)
+        low, high = points.min(0), points.max(0)
+        return Face(box=np.concatenate([low - 10, high + 10]), landmarks=points, score=score)
+
+
+class Taste(SlotChoice):
+    """Stands in for the choice: one more than what was to be tried first. asked: (first, taken) of each call."""
+
+    def __init__(self, *_arguments: object) -> None:
+        self.asked: list[tuple[int, set[int]]] = []
+
+    def choose(self, face: AlignedFace, keys: FaceKeys, first: int, taken: Any) -> int:
+        self.asked.append((first, set(taken)))
+        return (first + 1) % SLOTS
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> MfmRuntime:
+    monkeypatch.setattr(runtime, "open_engine", lambda *_arguments, **_options: Painter())
+    monkeypatch.setattr(runtime, "SlotChoice", Taste)
+    return MfmRuntime(detector=Faces(100, 300))
+
+
+def frame(number: int = 0) -> NDArray[np.uint8]:
+    coarse = np.random.default_rng(0).uniform(40, 80, (20, 60, 3))
+    image = cv2.resize(coarse, (480, 160), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
+    return image + np.uint8(8 * (number % 2))  # a frame that does not change is not looked at again
+
+
+def asked(app: MfmRuntime) -> list[tuple[int, set[int]]]:
+    taste: Any = app._choice
+    return list(taste.asked)
+
+
+def test_a_track_keeps_what_was_chosen_in_its_first_frame(app: MfmRuntime) -> None:
+    detector: Any = app._detector
+    with app.open_stream(Factors("p"), key_derivation=CHEAP) as stream:
+        for number in range(3):
+            assert [record.slot for record in stream.anonymize(frame(number)).faces] == [1, 2]
+        assert asked(app) == [(0, set()), (1, {1})]
+        detector.lefts = (100, 200, 300)
+        assert {record.track: record.slot for record in stream.anonymize(frame(3)).faces} == {0: 1, 1: 2, 2: 3}
+        assert asked(app)[2:] == [(2, {1, 2})]
+
+
+def test_slots_of_tracks_that_ended_are_free_again(app: MfmRuntime) -> None:
+    detector: Any = app._detector
+    with app.open_stream(Factors("p"), key_derivation=CHEAP) as stream:
+        stream.anonymize(frame())
+        detector.lefts = (300,)
+        for number in range(1, 12):
+            stream.anonymize(frame(number))
+        detector.lefts = (100, 300)
+        stream.anonymize(frame(12))
+    assert asked(app)[2:] == [(2, {2})]
+
+
+def test_other_factors_choose_anew(app: MfmRuntime) -> None:
+    with app.open_stream(Factors("p"), key_derivation=CHEAP) as stream:
+        stream.anonymize(frame())
+        stream.change_factors(Factors("q"))
+        stream.anonymize(frame(1))
+    assert asked(app)[2:] == [(0, set()), (1, {1})]
+
+
+def test_covered_faces_have_no_choice(app: MfmRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_detector", type("Unsure", (), {"detect": lambda _, frame: (Faces.face(100, 0.1),)})())
+    with app.open_stream(Factors("p"), key_derivation=CHEAP) as stream:
+        (record,) = stream.anonymize(frame()).faces
+    (alone,) = app.anonymize(frame(), Factors("p")).faces
+    assert record.treatment is alone.treatment is Treatment.COVERED and asked(app) == []
+
+
+def test_faces_of_a_picture_choose_from_left_to_right(app: MfmRuntime) -> None:
+    detector: Any = app._detector
+    detector.lefts = (300, 100)
+    assert [record.slot for record in app.anonymize(frame(), Factors("p")).faces] == [2, 1]
+    assert asked(app) == [(0, set()), (1, {1})]
