@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mfm_edge import Factors, MfmRuntime, runtime
 from mfm_edge.engine import Modified
 from mfm_edge.factors import KeyDerivation
-from mfm_edge.slot_choice import FAR, SlotChoice
+from mfm_edge.slot_choice import FAR, TRIES, SlotChoice
 from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.types import SLOTS, AlignedFace, Face, Treatment
 
@@ -69,9 +69,9 @@ def test_the_first_slot_that_hides_the_person_is_taken_and_no_other_tried() -> N
 
 
 def test_where_none_hides_the_person_it_is_the_one_that_comes_nearest_to_it() -> None:
-    chooser, tried = choice({3: 0.7 * FAR, 9: 0.8 * FAR}, otherwise=0.1 * FAR)
-    assert chooser.choose(CROP, KEYS, 14, ()) == 9
-    assert tried == [14, 15, *range(14)]
+    chooser, tried = choice({1: 0.7 * FAR, 4: 0.8 * FAR, TRIES - 2: 2 * FAR}, otherwise=0.1 * FAR)
+    assert chooser.choose(CROP, KEYS, 14, ()) == 4
+    assert tried == [14, 15, *range(TRIES - 2)]  # and no further: the next would have done
 
 
 def test_slots_of_others_are_left_to_them_while_there_are_more() -> None:
