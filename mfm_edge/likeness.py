@@ -13,7 +13,7 @@ from mfm_edge.pixels import to_planes
 from mfm_edge.session import open_shipped
 from mfm_edge.types import WINDOW
 
-__all__ = ["SIDE", "Likeness", "look_at"]
+__all__ = ["SHIPPED_LIKENESS", "SIDE", "Likeness", "look_at"]
 
 SIDE = 64
 """Of the pictures that the recogniser looks at, px."""

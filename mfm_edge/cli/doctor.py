@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace, report: Report) -> int:
     """Runs the command and gives its exit code."""
     broken = False
-    for check in (_versions, _native, _network, _detector, _openvino, _gpu, _video, _window, _extras):
+    for check in (_versions, _native, _network, _detector, _likeness, _openvino, _gpu, _video, _window, _extras):
         for part, state, text in _guarded(check):
             broken |= state == "broken"
             report.event("check", {"part": part, "state": state, "text": text})
@@ -94,6 +94,16 @@ def _detector() -> Iterator[Finding]:
         faces = YuNetDetector().detect(next(iter(source)).image)
     state: State = "ok" if faces else "broken"
     yield "detector", state, f"YuNet on CPUExecutionProvider, finds {len(faces)} face in the demo clip's first frame"
+
+
+def _likeness() -> Iterator[Finding]:
+    import numpy as np
+
+    from mfm_edge.likeness import Likeness
+
+    black, white = Likeness().embed(np.stack([np.full((128, 128, 3), level, np.uint8) for level in (0, 255)]))
+    state: State = "ok" if np.abs(black - white).max() > 0 else "broken"
+    yield "likeness", state, "the recogniser that chooses keys, on CPUExecutionProvider"
 
 
 def _openvino() -> Iterator[Finding]:
