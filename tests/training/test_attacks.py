@@ -34,7 +34,7 @@ def test_inversion_learns_to_undo_a_negative_within_the_window(faces):
     top, left, side = WINDOW
     y = x.copy()
     y[:, top : top + side, left : left + side] = 255 - y[:, top : top + side, left : left + side]
-    inversion = Inversion.train(Pairs(x=x, y=y, r=x, w=y), MODELS, minutes=0.2)
+    inversion = Inversion.train(Pairs(x=x, y=y, r=x, w=y), MODELS, minutes=0.4)
     guess = inversion.restored(y[:8])
     assert inversion.steps > 3 and face_psnr(x[:8], guess).mean() > face_psnr(x[:8], y[:8]).mean()
     guess[:, top : top + side, left : left + side] = x[:8, top : top + side, left : left + side]
