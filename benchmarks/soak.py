@@ -169,6 +169,8 @@ class Memory:
             "most_mb": round(float(sizes[counted].max()), 1),
             "growth": round(float(after / before - 1), 4),
             "flat": bool(abs(after / before - 1) <= FLAT),
+            # Steps are what happened once, a slope is a leak.
+            "each_tenth_mb": [round(float(part.mean()), 1) for part in np.array_split(sizes, 10) if len(part)],
         }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.clip_camera import ClipCamera, number_in
-from benchmarks.soak import Checker, CheckerElsewhere, Inspector
+from benchmarks.soak import Checker, CheckerElsewhere, Inspector, Memory
 from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.detect import YuNetDetector
 from mfm_edge.guard import cover_face, cover_frame
@@ -55,3 +55,15 @@ def notice_a_raw_face(source: ClipCamera, inspector: Inspector, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["1-unprotected.jpg"]
     inspector.show(cover_frame(first))
     assert inspector.counts["covered_whole"] == 1
+
+
+@pytest.mark.parametrize(("late", "flat"), [(104.0, True), (106.0, False), (94.0, False)])
+def test_memory_counts_once_it_is_warm(late: float, flat: bool) -> None:
+    memory = Memory()
+    sizes = [50.0] * 10 + [100.0] * 45 + [late] * 45
+    memory.samples = [(float(second), size) for second, size in enumerate(sizes)]
+    said = memory.summary()
+    assert said["flat"] is flat and said["growth"] == pytest.approx(late / 100 - 1, abs=1e-3)
+    assert (said["least_mb"], said["most_mb"]) == (min(100, late), max(100, late))
+    tenths: Any = said["each_tenth_mb"]
+    assert len(tenths) == 10 and (tenths[0], tenths[1], tenths[-1]) == (50, 100, late)
