@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 
-from export.to_onnx import OPSET, TERMS, TOLERANCE
+from export.to_onnx import TERMS, TOLERANCE, write_graph
 from mfm_edge.likeness import SHIPPED_LIKENESS, SIDE
 from training.likeness import Lookalike
 
@@ -29,23 +28,7 @@ def export(network: Lookalike, path: Path) -> float:
     card = path.with_suffix(".json")
     card.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    program = torch.onnx.export(
-        network,
-        (torch.zeros(2, 3, SIDE, SIDE),),
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=["face"],
-        output_names=["embedding"],
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        verbose=False,
-    )
-    assert program is not None
-    proto = program.model_proto
-    for node in proto.graph.node:  # the exporter's stack traces name the machine it ran on
-        del node.metadata_props[:]
-        node.doc_string = ""
-    onnx.checker.check_model(proto)
-    path.write_bytes(proto.SerializeToString())
+    write_graph(network, {"face": torch.zeros(2, 3, SIDE, SIDE)}, ["embedding"], path, {"part": "likeness"})
     difference = _difference(network, path)
     if difference > TOLERANCE:
         raise RuntimeError(f"torch and ONNX Runtime differ by {difference:.2g}, allowed {TOLERANCE}")

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import io
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,7 @@ from mfm_edge.types import CROP_SIZE
 from training.networks import Modifier
 from training.style_space import StyleSpace
 
-__all__ = ["OPSET", "TOLERANCE", "Run", "export", "load_run", "main"]
+__all__ = ["OPSET", "TERMS", "TOLERANCE", "Run", "export", "load_run", "main", "write_graph"]
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -67,26 +68,7 @@ def export(run: Run, folder: Path) -> dict[str, float]:
     differences = {}
     for part, module in split(run.network).items():
         path = folder / f"{part}.onnx"
-        inputs = example_inputs(part, 2)
-        batch = torch.export.Dim("batch")
-        program = torch.onnx.export(
-            module,
-            tuple(inputs.values()),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(inputs),
-            output_names=OUTPUTS[part],
-            dynamic_shapes=tuple({0: batch} for _ in inputs),
-            verbose=False,
-        )
-        assert program is not None
-        proto = program.model_proto
-        for node in proto.graph.node:  # the exporter's stack traces name the machine it ran on
-            del node.metadata_props[:]
-            node.doc_string = ""
-        onnx.helper.set_model_props(proto, _origin(run) | {"part": part})
-        onnx.checker.check_model(proto)
-        path.write_bytes(proto.SerializeToString())
+        write_graph(module, example_inputs(part, 2), OUTPUTS[part], path, _origin(run) | {"part": part})
         differences[part] = _difference(module, part, path)
         if differences[part] > TOLERANCE:
             raise RuntimeError(f"{part}: torch and ONNX Runtime differ by {differences[part]:.2g}, allowed {TOLERANCE}")
@@ -104,6 +86,36 @@ def export(run: Run, folder: Path) -> dict[str, float]:
     }
     (folder / CARD).write_text(json.dumps(card, indent=1) + "\n")
     return differences
+
+
+def write_graph(
+    module: torch.nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    outputs: Sequence[str],
+    path: Path,
+    properties: Mapping[str, str],
+) -> None:
+    """One ONNX file of a module in evaluation mode. inputs: examples of batch size 2, by name; the file takes any.
+    properties: its metadata."""
+    batch = torch.export.Dim("batch")
+    program = torch.onnx.export(
+        module,
+        tuple(inputs.values()),
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=list(inputs),
+        output_names=list(outputs),
+        dynamic_shapes=tuple({0: batch} for _ in inputs),
+        verbose=False,
+    )
+    assert program is not None
+    proto = program.model_proto
+    for node in proto.graph.node:  # the exporter's stack traces name the machine it ran on
+        del node.metadata_props[:]
+        node.doc_string = ""
+    onnx.helper.set_model_props(proto, dict(properties))
+    onnx.checker.check_model(proto)
+    path.write_bytes(proto.SerializeToString())
 
 
 def _origin(run: Run) -> dict[str, str]:
