@@ -21,6 +21,7 @@ FAR = 10.0
 """Distance from which two faces look like two people. Of pairs of photos of one person nine in ten are nearer, of pairs
 of people one in ten, of surrogates and their originals one in six. Whoever asks for more gets surrogates that are all
 alike, since they lie all on the other side of the original."""
+
 TRIES = 8
 """Most keys that a face is tried under, a third of a second for a live stream. On average it is 1.3."""
 
