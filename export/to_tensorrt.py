@@ -18,11 +18,11 @@ from typing import Any, get_args
 import numpy as np
 
 from export.fuse import fuse
+from mfm_edge.engine import GPU_BATCH
 from mfm_edge.engine.cuda import CudaStream
 from mfm_edge.engine.folder import SHIPPED_MODEL, Model, Precision, read_model
 from mfm_edge.engine.plans import Flavour, Plan, default_folder, default_precision, write_plan
 from mfm_edge.errors import MfmError, ModelError
-from mfm_edge.frame_modifier import BATCH
 
 __all__ = ["RTX_TARGETS", "build", "main"]
 
@@ -73,7 +73,7 @@ def build(
         targets=tuple(targets),
         model_id=model.model_id,
         precision=precision,
-        batch=BATCH,
+        batch=GPU_BATCH,
         inputs={tensor.name: _described(trt, tensor) for tensor in _inputs(network)},
         outputs={tensor.name: _described(trt, tensor) for tensor in _outputs(network)},
         onnx_sha256=hashlib.sha256(content).hexdigest(),
@@ -86,7 +86,7 @@ def _take_any_batch(builder: Any, network: Any, config: Any) -> None:
     profile = builder.create_optimization_profile()
     for tensor in _inputs(network):
         rest = tuple(tensor.shape)[1:]
-        profile.set_shape(tensor.name, (1, *rest), (1, *rest), (BATCH, *rest))
+        profile.set_shape(tensor.name, (1, *rest), (1, *rest), (GPU_BATCH, *rest))
     config.add_optimization_profile(profile)
 
 

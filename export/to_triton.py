@@ -16,8 +16,8 @@ from onnx import TensorProto
 from onnx.helper import make_graph, make_model, make_opsetid, make_tensor_value_info
 
 from export.fuse import repeat_add_nodes
+from mfm_edge.engine import GPU_BATCH
 from mfm_edge.engine.folder import PARTS, SHIPPED_MODEL, Model, Precision, read_model
-from mfm_edge.frame_modifier import BATCH
 from mfm_edge.style import PLANE, STYLE_SIZE
 
 __all__ = ["configurations", "main", "repeat_add_graph", "to_text", "write"]
@@ -50,7 +50,7 @@ def configurations(graphs: Mapping[str, onnx.ModelProto]) -> dict[str, Message]:
 
 def _signature(proto: onnx.ModelProto) -> dict[str, Any]:
     return {
-        "max_batch_size": BATCH,
+        "max_batch_size": GPU_BATCH,
         "input": [_tensor(value) for value in proto.graph.input],
         "output": [_tensor(value) for value in proto.graph.output],
     }
@@ -79,7 +79,7 @@ def _ensemble(models: Mapping[str, Message]) -> Message:
     return {
         "name": ENSEMBLE,
         "platform": "ensemble",
-        "max_batch_size": BATCH,
+        "max_batch_size": GPU_BATCH,
         "input": list(given.values()),
         "output": models["decoder"]["output"],
         "ensemble_scheduling": {"step": steps},

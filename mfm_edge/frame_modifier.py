@@ -18,10 +18,7 @@ from mfm_edge.slots import ALL
 from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.types import CROP_SIZE, Face, FaceRecord, Protected, Restored, Treatment
 
-__all__ = ["BATCH", "FrameModifier"]
-
-BATCH = 8
-"""Most faces that go through the network at once: bounds the memory a crowd takes."""
+__all__ = ["FrameModifier"]
 
 
 class FrameModifier:
@@ -107,8 +104,8 @@ class FrameModifier:
     ) -> Iterator[tuple[NDArray[np.uint8], float]]:
         """Each crop's face and trust, in order."""
         places = [TEMPLATE.astype(np.float32) if one is None else one for one in landmarks]
-        for start in range(0, len(crops), BATCH):
-            some = slice(start, start + BATCH)
+        for start in range(0, len(crops), self.engine.batch):
+            some = slice(start, start + self.engine.batch)
             done = self.engine.modify(np.stack(crops[some]), keys[some], np.stack(places[some]))
             yield from zip(done.faces, done.trust.tolist(), strict=True)
 

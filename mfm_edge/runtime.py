@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.align import locate
+from mfm_edge.critic import Critic
 from mfm_edge.detect import Detector, StillSceneDetector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys
 from mfm_edge.frame_modifier import FrameModifier
 from mfm_edge.guard import SteadyTrust, cover_frame, trusts
-from mfm_edge.likeness import Likeness
 from mfm_edge.selection import Selection
 from mfm_edge.slot_choice import SlotChoice, TrackSlots
 from mfm_edge.slots import ALL, SlotMemory
@@ -85,7 +85,7 @@ class MfmRuntime:
             strict=strict,
             trust_unknown_model=trust_unknown_model,
         )
-        self._frames, self._choice = FrameModifier(engine), SlotChoice(engine, Likeness())
+        self._frames, self._choice = FrameModifier(engine), SlotChoice(engine, Critic())
         self.workers = workers if engine.on_cpu else 1
         self._detector = YuNetDetector() if detector is None else detector
         # Deriving is slow on purpose; an application that calls frame by frame must not pay for it each time.

@@ -1,4 +1,5 @@
-"""Which of a stream's or picture's keys a new face gets: the first whose surrogate looks like somebody else."""
+"""Which of a stream's or picture's keys a new face gets: the first whose surrogate looks natural, and like
+somebody else."""
 
 from __future__ import annotations
 
@@ -8,52 +9,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.align import align
+from mfm_edge.critic import Critic
 from mfm_edge.engine import Engine
-from mfm_edge.likeness import Likeness
 from mfm_edge.slots import from_left
 from mfm_edge.style import FaceKeys
 from mfm_edge.track import TrackedFace
 from mfm_edge.types import SLOTS, AlignedFace, Face
 
-__all__ = ["FAR", "TRIES", "SlotChoice", "TrackSlots"]
+__all__ = ["FAR", "NATURAL", "TRIES", "SlotChoice", "TrackSlots"]
 
 FAR = 10.0
-"""Distance from which two faces look like two people. Of pairs of photos of one person nine in ten are nearer, of pairs
-of people one in ten, of surrogates and their originals one in six. Whoever asks for more gets surrogates that are all
-alike, since they lie all on the other side of the original."""
+"""Distance from which two faces look like two people. Of pairs of photos of one person 24 in 25 are nearer, of pairs
+of people and of surrogates and their originals one in four. Whoever asks for more gets surrogates that are all alike,
+since they lie all on the other side of the original."""
+
+NATURAL = 0.5
+"""From which a surrogate is natural enough for no better one to be looked for: three in ten of those that keys make."""
 
 TRIES = 8
-"""Most keys that a face is tried under, a third of a second for a live stream. On average it is 1.3."""
+"""Most keys that a face is tried under, a third of a second for a live stream. On average it is 5."""
 
 
 class SlotChoice:
     """Tries keys on a face before the first of its surrogates is shown.
 
     A key asks for a person without knowing the original, so that now and then somebody is asked to look much like
-    himself. Here that is seen, and another slot's key taken. A slot tells of the original no more than that the keys
-    before it would have left too much of it.
+    himself, and more often like nobody who fits into the picture. Here that is seen, and another slot's key taken. A
+    slot tells of the original no more than that the keys before it would have left too much of it, or suited it less.
     """
 
-    def __init__(self, engine: Engine, likeness: Likeness) -> None:
-        self._engine, self._likeness = engine, likeness
+    def __init__(self, engine: Engine, critic: Critic) -> None:
+        self._engine, self._critic = engine, critic
 
     def choose(self, face: AlignedFace, keys: FaceKeys, first: int, taken: Collection[int]) -> int:
         """face: about to be anonymised. first: the slot to try first, the others follow. taken: slots of other people
         who are seen at the same time, which are left to them as long as there are others.
 
-        Returns the first slot whose surrogate is at least FAR from the original, and where there is none in TRIES the
-        one whose surrogate is furthest.
+        Returns the first slot whose surrogate is at least FAR from the original and at least NATURAL. Where there is
+        none in TRIES, of those that are far enough the most natural; where none is, the one that is furthest.
         """
-        (own,) = self._likeness.embed(face.crop[None])
+        own = self._critic.look(face.crop[None]).embeddings[0]
         in_turn = [(first + step) % SLOTS for step in range(SLOTS)]
         candidates = [slot for slot in in_turn if slot not in taken] or in_turn
-        distances: list[float] = []
+        tried: list[tuple[bool, float, int]] = []
         for slot in candidates[:TRIES]:
             surrogate = self._engine.modify(face.crop[None], [keys.of(slot)], face.landmarks[None]).faces
-            distances.append(float(np.linalg.norm(self._likeness.embed(surrogate)[0] - own)))
-            if distances[-1] >= FAR:
+            looks = self._critic.look(surrogate)
+            distance, natural = float(np.linalg.norm(looks.embeddings[0] - own)), float(looks.natural[0])
+            hides = distance >= FAR
+            if hides and natural >= NATURAL:
                 return slot
-        return candidates[int(np.argmax(distances))]
+            tried.append((hides, natural if hides else distance, slot))
+        return max(tried, key=lambda one: one[:2])[2]
 
     def in_picture(
         self, frame: NDArray[np.uint8], faces: Sequence[Face], trusted: Sequence[bool], keys: FaceKeys

@@ -41,6 +41,7 @@ class Engine:
 
     model_id = provider = "stand-in"
     on_cpu = False
+    batch = 8
 
     def modify(self, crops: NDArray[np.uint8], keys: object, landmarks: object) -> Modified:
         return modified(255 - crops)

@@ -1,4 +1,4 @@
-"""A new face gets the first key whose surrogate looks like somebody else, and keeps it."""
+"""A new face gets the first key whose surrogate looks natural and like somebody else, and keeps it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from mfm_edge import Factors, MfmRuntime, runtime
+from mfm_edge.critic import Looks
 from mfm_edge.engine import Modified
 from mfm_edge.factors import KeyDerivation
-from mfm_edge.slot_choice import FAR, TRIES, SlotChoice
+from mfm_edge.slot_choice import FAR, NATURAL, TRIES, SlotChoice
 from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.types import SLOTS, AlignedFace, Face, Treatment
 
@@ -27,6 +28,7 @@ class Painter:
 
     model_id = provider = "stand-in"
     on_cpu = False
+    batch = 8
 
     def __init__(self, keys: FaceKeys | None = None) -> None:
         self.keys, self.tried = keys, list[int]()
@@ -44,38 +46,50 @@ class Painter:
         return 0 if self.keys is None else next(slot for slot in range(SLOTS) if self.keys.of(slot) is key)
 
 
-class Distances:
-    """Stands in for the recogniser: an original is at 0, and the surrogate of slot i as far away as it is told."""
+class Opinion:
+    """Stands in for the critic: an original is at 0, and of each slot's surrogate it thinks what it is told, a distance
+    and how natural."""
 
-    def __init__(self, distances: dict[int, float], otherwise: float) -> None:
-        self.distances, self.otherwise = distances, otherwise
+    def __init__(self, told: dict[int, tuple[float, float]], otherwise: tuple[float, float]) -> None:
+        self.told, self.otherwise = told, otherwise
 
-    def embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def look(self, crops: NDArray[np.uint8]) -> Looks:
         slots = [int(crop[64, 64, 0]) - 100 for crop in crops]
-        far = [0.0 if slot < 0 else self.distances.get(slot, self.otherwise) for slot in slots]
-        return np.array([[distance, 0] for distance in far], np.float32)
+        seen = [(0.0, 9.0) if slot < 0 else self.told.get(slot, self.otherwise) for slot in slots]
+        return Looks(
+            np.array([[one[0], 0] for one in seen], np.float32), np.array([one[1] for one in seen], np.float32)
+        )
 
 
-def choice(distances: dict[int, float], otherwise: float = 0.0) -> tuple[SlotChoice, list[int]]:
+def choice(told: dict[int, tuple[float, float]], otherwise: tuple[float, float]) -> tuple[SlotChoice, list[int]]:
     engine = Painter(KEYS)
-    likeness: Any = Distances(distances, otherwise)
-    return SlotChoice(engine, likeness), engine.tried
+    critic: Any = Opinion(told, otherwise)
+    return SlotChoice(engine, critic), engine.tried
 
 
-def test_the_first_slot_that_hides_the_person_is_taken_and_no_other_tried() -> None:
-    chooser, tried = choice({5: 0.9 * FAR, 6: 1.01 * FAR, 7: 2 * FAR})
-    assert chooser.choose(CROP, KEYS, 5, ()) == 6
-    assert tried == [5, 6]
+NEAR, APART, PLAIN, ODD = 0.9 * FAR, 1.01 * FAR, NATURAL + 0.01, NATURAL - 0.01
 
 
-def test_where_none_hides_the_person_it_is_the_one_that_comes_nearest_to_it() -> None:
-    chooser, tried = choice({1: 0.7 * FAR, 4: 0.8 * FAR, TRIES - 2: 2 * FAR}, otherwise=0.1 * FAR)
-    assert chooser.choose(CROP, KEYS, 14, ()) == 4
+def test_the_first_slot_that_hides_the_person_and_looks_natural_is_taken_and_no_other_tried() -> None:
+    chooser, tried = choice({5: (NEAR, PLAIN), 6: (APART, ODD), 7: (APART, PLAIN), 8: (2 * FAR, 9)}, (0, 0))
+    assert chooser.choose(CROP, KEYS, 5, ()) == 7
+    assert tried == [5, 6, 7]
+
+
+def test_where_none_is_natural_it_is_the_most_natural_that_hides_the_person() -> None:
+    told = {1: (APART, ODD), 3: (2 * FAR, ODD - 1), 4: (NEAR, PLAIN), TRIES - 2: (APART, PLAIN)}
+    chooser, tried = choice(told, (APART, ODD - 2))
+    assert chooser.choose(CROP, KEYS, 14, ()) == 1
     assert tried == [14, 15, *range(TRIES - 2)]  # and no further: the next would have done
 
 
+def test_where_none_hides_the_person_it_is_the_one_that_comes_nearest_to_it() -> None:
+    chooser, _ = choice({1: (0.7 * FAR, PLAIN), 4: (0.8 * FAR, ODD)}, (0.1 * FAR, PLAIN))
+    assert chooser.choose(CROP, KEYS, 14, ()) == 4
+
+
 def test_slots_of_others_are_left_to_them_while_there_are_more() -> None:
-    chooser, tried = choice({}, otherwise=2 * FAR)
+    chooser, tried = choice({}, (APART, PLAIN))
     assert chooser.choose(CROP, KEYS, 2, {2, 3, 5}) == 4
     assert chooser.choose(CROP, KEYS, 2, set(range(SLOTS))) == 2
     assert tried == [4, 2]

@@ -45,6 +45,7 @@ class MarkingEngine:
 
     model_id = provider = "stand-in"
     on_cpu = False
+    batch = 8
 
     def __init__(self) -> None:
         self.counts: list[int] = []

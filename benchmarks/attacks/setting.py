@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from benchmarks.attacks.counts import Row
+from mfm_edge.critic import Critic
 from mfm_edge.engine.onnx import OnnxEngine
-from mfm_edge.likeness import Likeness
 from mfm_edge.slot_choice import SlotChoice
 from mfm_edge.style import FaceKeys, StyleKey
 from training.experiments.subject import BATCH, Crops, choose_slots, modify
@@ -58,7 +58,7 @@ class Setting:
         """
         first, second = _two_photos(data, people)
         engine = OnnxEngine(model, threads=1, trust_unknown_model=True)
-        return cls(engine, SlotChoice(engine, Likeness()), first, second, tuple(unseen_judges(models)))
+        return cls(engine, SlotChoice(engine, Critic()), first, second, tuple(unseen_judges(models)))
 
     def few(self, people: int) -> Setting:
         """The same with some of the people, spread over all of them."""

@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace, report: Report) -> int:
     """Runs the command and gives its exit code."""
     broken = False
-    for check in (_versions, _native, _network, _detector, _likeness, _openvino, _gpu, _video, _window, _extras):
+    for check in (_versions, _native, _network, _detector, _critic, _openvino, _gpu, _video, _window, _extras):
         for part, state, text in _guarded(check):
             broken |= state == "broken"
             report.event("check", {"part": part, "state": state, "text": text})
@@ -96,14 +96,15 @@ def _detector() -> Iterator[Finding]:
     yield "detector", state, f"YuNet on CPUExecutionProvider, finds {len(faces)} face in the demo clip's first frame"
 
 
-def _likeness() -> Iterator[Finding]:
+def _critic() -> Iterator[Finding]:
     import numpy as np
 
-    from mfm_edge.likeness import Likeness
+    from mfm_edge.critic import Critic
 
-    black, white = Likeness().embed(np.stack([np.full((128, 128, 3), level, np.uint8) for level in (0, 255)]))
-    state: State = "ok" if np.abs(black - white).max() > 0 else "broken"
-    yield "likeness", state, "the recogniser that chooses keys, on CPUExecutionProvider"
+    looks = Critic().look(np.stack([np.full((128, 128, 3), level, np.uint8) for level in (0, 255)]))
+    tells_apart = all(np.isfinite(seen).all() and np.ptp(seen, 0).max() > 0 for seen in looks)
+    state: State = "ok" if tells_apart else "broken"
+    yield "critic", state, "the network that chooses among surrogates, on CPUExecutionProvider"
 
 
 def _openvino() -> Iterator[Finding]:

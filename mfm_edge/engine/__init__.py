@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from mfm_edge.style import StyleKey
 
-__all__ = ["Engine", "Modified"]
+__all__ = ["GPU_BATCH", "Engine", "Modified"]
+
+GPU_BATCH = 8
+"""Most faces that go through a GPU at once: bounds the memory that a crowd takes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +38,8 @@ class Engine(Protocol):
     """What really executes the network, e.g. "CPUExecutionProvider"."""
     on_cpu: bool
     """Whether it computes on the CPU's cores, which several calls of `modify` at the same time can share."""
+    batch: int
+    """Most crops of a call that pay. More take no less time each, and memory that is kept for the next call."""
 
     def modify(
         self, crops: NDArray[np.uint8], keys: Sequence[StyleKey], landmarks: NDArray[np.float32] | None = None

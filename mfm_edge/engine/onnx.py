@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.engine import Modified
+from mfm_edge.engine import GPU_BATCH, Modified
 from mfm_edge.engine.folder import CARD, CARD_FORMAT, PARTS, SHIPPED_MODEL, Precision, read_model
 from mfm_edge.engine.steps import run_parts
 from mfm_edge.errors import ModelError
@@ -64,6 +64,7 @@ class OnnxEngine:
                 raise ModelError(f"providers: got {provider}, which ONNX Runtime offers, but it runs on {used}")
             self._sessions[part] = session
         self.on_cpu: bool = provider == CPU
+        self.batch: int = 4 if self.on_cpu else GPU_BATCH
         self.provider: str = provider if precision == "f32" else f"{provider}, {precision}"
         self.model_id: str = model.model_id
 

@@ -66,6 +66,7 @@ class OpenVinoEngine:
             graph.validate_nodes_and_infer_types()
             self._parts[part] = core.compile_model(graph, "CPU", options)
         self.on_cpu: bool = True
+        self.batch: int = 2  # four take 7 % less time each, and 37 MB more for each thread and crop
         self.provider: str = f"OpenVINO CPU, convolutions in {self.precision}"
         self.model_id: str = model.model_id
 

@@ -69,7 +69,7 @@ class TensorRtEngine:
         self._engine = self._runtime.deserialize_cuda_engine(read_engine(where, plan))
         if self._engine is None:
             raise ModelError(f"engine: {flavour} cannot load {plan.name}, see its messages above")
-        self._batch = plan.batch
+        self.batch: int = plan.batch
         self._addresses: dict[str, int] = {}
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
@@ -86,8 +86,8 @@ class TensorRtEngine:
     ) -> Modified:
         """(N, 128, 128, 3) uint8 BGR, a key each; see Engine. Raises ModelError for more faces than the engine was
         built for."""
-        if len(crops) > self._batch:
-            raise ModelError(f"crops: got {len(crops)} faces, takes {self._batch} at once with this engine")
+        if len(crops) > self.batch:
+            raise ModelError(f"crops: got {len(crops)} faces, takes {self.batch} at once with this engine")
         return run_parts(RunWhole(self._run), crops, keys, landmarks)
 
     def _prepare(self, name: str) -> None:
@@ -95,7 +95,7 @@ class TensorRtEngine:
         dtype = np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name)))
         shape = tuple(self._engine.get_tensor_shape(name))[1:]
         self._dtypes[name], self._shapes[name] = dtype, shape
-        self._addresses[name] = self._stream.allocate(self._batch * prod(shape) * dtype.itemsize)
+        self._addresses[name] = self._stream.allocate(self.batch * prod(shape) * dtype.itemsize)
         if self._engine.get_tensor_mode(name) == self._trt.TensorIOMode.OUTPUT:
             self._outputs.append(name)
 

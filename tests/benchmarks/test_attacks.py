@@ -20,9 +20,9 @@ from benchmarks.attacks.setting import Photos, Setting, salt_of
 from benchmarks.attacks.surrogates import siblings
 from benchmarks.attacks.trials import Trials
 from mfm_edge.align import TEMPLATE
+from mfm_edge.critic import Critic
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import Factors
-from mfm_edge.likeness import Likeness
 from mfm_edge.slot_choice import SlotChoice
 from mfm_edge.style import NEIGHBOURS
 from training.data import FaceSet, to_tensor
@@ -50,7 +50,7 @@ def setting() -> Setting:
     x = rng.integers(60, 190, (3, 8, 8, 3), np.uint8).repeat(16, 1).repeat(16, 2)
     photos = Photos(x, TEMPLATE.astype(np.float32) + rng.normal(0, 2, (3, 5, 2)).astype(np.float32))
     engine = OnnxEngine(threads=1)
-    return Setting(engine, SlotChoice(engine, Likeness()), photos, photos, (Brightness(),))
+    return Setting(engine, SlotChoice(engine, Critic()), photos, photos, (Brightness(),))
 
 
 def test_intervals_are_wide_for_few_pairs_and_cover_the_share() -> None:

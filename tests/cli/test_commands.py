@@ -200,7 +200,7 @@ def test_doctor_and_module(tmp_path: Path) -> None:
     checks = {event["part"]: event for event in map(json.loads, done.stdout.splitlines())}
     assert done.returncode == 0, done.stdout + done.stderr
     assert "really runs on CPUExecutionProvider" in checks["network"]["text"] or checks["network"]["state"] == "ok"
-    assert checks["detector"]["state"] == checks["likeness"]["state"] == "ok" and "pyvirtualcam" in checks
+    assert checks["detector"]["state"] == checks["critic"]["state"] == "ok" and "pyvirtualcam" in checks
 
 
 def test_bench_smoke(capsys: Any) -> None:

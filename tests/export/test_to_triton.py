@@ -11,10 +11,10 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="needs the extra: export")
 
 from export.to_triton import ENSEMBLE, configurations, main, to_text  # noqa: E402
+from mfm_edge.engine import GPU_BATCH  # noqa: E402
 from mfm_edge.engine.fused import RunWhole  # noqa: E402
 from mfm_edge.engine.onnx import OnnxEngine  # noqa: E402
 from mfm_edge.engine.steps import run_parts  # noqa: E402
-from mfm_edge.frame_modifier import BATCH  # noqa: E402
 from mfm_edge.style import expand  # noqa: E402
 
 
@@ -49,7 +49,7 @@ def test_the_repository_is_laid_out_as_triton_wants_it(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == names
     for name in names:
         text = (tmp_path / name / "config.pbtxt").read_text()
-        assert text.startswith(f'name: "{name}"\n') and f"max_batch_size: {BATCH}\n" in text
+        assert text.startswith(f'name: "{name}"\n') and f"max_batch_size: {GPU_BATCH}\n" in text
         assert text.count("{") == text.count("}")
         assert (tmp_path / name / "1" / "model.onnx").exists() == (name != ENSEMBLE)
         assert (tmp_path / name / "1").is_dir()

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mfm_edge.critic import Critic
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import Factors
-from mfm_edge.likeness import Likeness
 from mfm_edge.slot_choice import SlotChoice
 from mfm_edge.style import FaceKeys, StyleKey
 from training.data import FaceSet
@@ -68,7 +68,7 @@ def make_faces(engine: OnnxEngine, originals: FaceSet) -> dict[str, Crops]:
 
     x = originals.crops
     keys, others = ([face_keys(f) for f in factors] for factors in (RIGHT, WRONG["random password"]))
-    choice = SlotChoice(engine, Likeness())
+    choice = SlotChoice(engine, Critic())
     slots = choose_slots(choice, x, originals.landmarks, keys)
     right = in_slots(keys, slots)
     back = [key.inverse() for key in right]

@@ -1,4 +1,4 @@
-"""python -m export.likeness --state FILE: the recogniser of python -m training.likeness -> its ONNX file and card."""
+"""python -m export.critic --state FILE: the critic of python -m training.critic -> its ONNX file and card."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import onnxruntime
 import torch
 
 from export.to_onnx import TERMS, TOLERANCE, write_graph
-from mfm_edge.likeness import SHIPPED_LIKENESS, SIDE
-from training.likeness import Lookalike
+from mfm_edge.critic import SHIPPED_CRITIC, SIDE
+from training.critic import CriticNetwork
 
 __all__ = ["export", "main"]
 
+OUTPUTS = ["embedding", "natural"]
 
-def export(network: Lookalike, path: Path) -> float:
+
+def export(network: CriticNetwork, path: Path) -> float:
     """Writes the file, and the card beside it. Returns the largest difference between torch and ONNX Runtime.
 
     Raises RuntimeError when it exceeds TOLERANCE, and leaves no card then.
@@ -28,18 +30,18 @@ def export(network: Lookalike, path: Path) -> float:
     card = path.with_suffix(".json")
     card.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_graph(network, {"face": torch.zeros(2, 3, SIDE, SIDE)}, ["embedding"], path, {"part": "likeness"})
+    write_graph(network, {"face": torch.zeros(2, 3, SIDE, SIDE)}, OUTPUTS, path, {"part": "critic"})
     difference = _difference(network, path)
     if difference > TOLERANCE:
         raise RuntimeError(f"torch and ONNX Runtime differ by {difference:.2g}, allowed {TOLERANCE}")
     content: dict[str, Any] = {
-        "name": "likeness",
-        "task": "how alike two faces look",
+        "name": "critic",
+        "task": "how alike two faces look, and how natural a surrogate",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "input": f"(N, 3, {SIDE}, {SIDE}) float32 RGB in -1..1: the window of an aligned crop, smaller",
-        "output": "(N, 128) float32",
-        "made_by": "python -m training.likeness, python -m export.likeness",
-        "teacher": "dlib's ResNet-29 (CC0), which training uses and no evaluation counts",
+        "output": "embedding (N, 128) and natural (N,), float32",
+        "made_by": "python -m training.critic, python -m export.critic",
+        "teachers": "dlib's ResNet-29 (CC0), which training uses and no evaluation counts; training's discriminators",
         "terms": TERMS,
     }
     card.write_text(json.dumps(content, indent=1) + "\n")
@@ -47,18 +49,19 @@ def export(network: Lookalike, path: Path) -> float:
 
 
 @torch.no_grad()
-def _difference(network: Lookalike, path: Path) -> float:
+def _difference(network: CriticNetwork, path: Path) -> float:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     x = torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return float(np.abs(session.run(None, {"face": x.numpy()})[0] - network(x).numpy()).max())
+    pairs = zip(session.run(OUTPUTS, {"face": x.numpy()}), network(x), strict=True)
+    return max(float(np.abs(there - here.numpy()).max()) for there, here in pairs)
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m export.likeness", description=__doc__)
-    parser.add_argument("--state", type=Path, required=True, help="file of python -m training.likeness")
-    parser.add_argument("--out", type=Path, default=SHIPPED_LIKENESS, help="file to write (default: the shipped one)")
+    parser = argparse.ArgumentParser(prog="python -m export.critic", description=__doc__)
+    parser.add_argument("--state", type=Path, required=True, help="file of python -m training.critic")
+    parser.add_argument("--out", type=Path, default=SHIPPED_CRITIC, help="file to write (default: the shipped one)")
     args = parser.parse_args(argv)
-    network = Lookalike()
+    network = CriticNetwork()
     network.load_state_dict(torch.load(args.state, weights_only=True))
     print(f"torch and ONNX Runtime agree to {export(network, args.out):.2g}\n{args.out}")
 

@@ -1,4 +1,4 @@
-"""The small recogniser tells people apart: badly enough to be no danger, well enough to choose by."""
+"""The critic tells people apart, badly enough to be no danger and well enough to choose by, and what is natural."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mfm_edge import likeness
+from mfm_edge import critic
 from mfm_edge.align import align
+from mfm_edge.critic import SIDE, Critic, look_at
 from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.detect import YuNetDetector
+from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.errors import ModelError
-from mfm_edge.likeness import SIDE, Likeness, look_at
+from mfm_edge.factors import Factors
+from mfm_edge.style import FaceKeys
 from mfm_edge.types import WINDOW
 from mfm_edge.video import open_source
 
@@ -38,11 +41,14 @@ def test_it_looks_at_what_a_surrogate_may_change() -> None:
 
 def test_each_crop_of_a_batch_is_seen_alone() -> None:
     crops = np.random.default_rng(1).integers(0, 256, (3, 128, 128, 3), np.uint8)
-    recogniser = Likeness()
-    together = recogniser.embed(crops)
-    assert together.shape == (3, 128) and together.dtype == np.float32
-    for crop, embedding in zip(crops, together, strict=True):
-        np.testing.assert_allclose(recogniser.embed(crop[None])[0], embedding, atol=1e-4)
+    network = Critic()
+    together = network.look(crops)
+    assert together.embeddings.shape == (3, 128) and together.natural.shape == (3,)
+    assert together.embeddings.dtype == together.natural.dtype == np.float32
+    for index, crop in enumerate(crops):
+        alone = network.look(crop[None])
+        np.testing.assert_allclose(alone.embeddings[0], together.embeddings[index], atol=1e-4)
+        np.testing.assert_allclose(alone.natural[0], together.natural[index], atol=1e-4)
 
 
 def test_a_person_looks_more_like_himself_than_like_another() -> None:
@@ -51,11 +57,11 @@ def test_a_person_looks_more_like_himself_than_like_another() -> None:
         frames = [frame.image for frame in source]
     detector = YuNetDetector()
     crops = [np.stack([align(frames[i], face).crop for face in detector.detect(frames[i])]) for i in (0, -1)]
-    (first, second), recogniser = crops, Likeness()
+    first, second = (Critic().look(some).embeddings for some in crops)
     assert len(first) == len(second) == 1  # one after the other
-    apart = float(distances(recogniser.embed(first), recogniser.embed(second))[0, 0])
+    apart = float(distances(first, second)[0, 0])
     later = next(face for face in detector.detect(frames[3]))
-    near = float(distances(recogniser.embed(first), recogniser.embed(align(frames[3], later).crop[None]))[0, 0])
+    near = float(distances(first, Critic().look(align(frames[3], later).crop[None]).embeddings)[0, 0])
     assert near < apart / 2
 
 
@@ -66,13 +72,30 @@ def test_two_photos_of_one_person_are_nearer_than_of_two() -> None:
     from training.data import load_faces
 
     faces = load_faces(CELEBA, "val", limit=400)
-    embeddings = Likeness().embed(np.ascontiguousarray(faces.crops[..., ::-1]))
+    embeddings = Critic().look(np.ascontiguousarray(faces.crops[..., ::-1])).embeddings
     apart = distances(embeddings, embeddings)[np.triu_indices(len(faces), 1)]
     same = (faces.identities[:, None] == faces.identities[None])[np.triu_indices(len(faces), 1)]
     assert (apart[~same] < np.median(apart[same])).mean() < 0.1
 
 
+@pytest.mark.skipif(not CELEBA.is_dir(), reason="needs ../shared/data/celeba")
+def test_halves_of_two_surrogates_are_less_natural_than_either() -> None:
+    """Surrogates of people that it never saw: the left half of one key's, the right half of another's."""
+    pytest.importorskip("torch")
+    from training.data import load_faces
+
+    faces = load_faces(CELEBA, "val", limit=60)
+    keys = [FaceKeys(bytes([number] * 32), Factors("p").attribute_vector()).of(0) for number in (1, 2)]
+    engine, crops = OnnxEngine(), np.ascontiguousarray(faces.crops[..., ::-1])
+    one, other = (engine.modify(crops, [key] * len(crops), faces.landmarks).faces for key in keys)
+    halves = one.copy()
+    halves[:, :, 64:] = other[:, :, 64:]
+    network = Critic()
+    whole = (network.look(one).natural + network.look(other).natural) / 2
+    assert (whole > network.look(halves).natural).mean() > 0.7
+
+
 def test_a_broken_installation_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(likeness, "SHIPPED_LIKENESS", tmp_path / "likeness.onnx")
-    with pytest.raises(ModelError, match=r"likeness\.onnx .*reinstall mfm-edge"):
-        Likeness()
+    monkeypatch.setattr(critic, "SHIPPED_CRITIC", tmp_path / "critic.onnx")
+    with pytest.raises(ModelError, match=r"critic\.onnx .*reinstall mfm-edge"):
+        Critic()

@@ -1,0 +1,69 @@
+"""The critic learns to see what its teachers see, from what it is given and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from training import critic
+from training.critic import SIZE, CriticNetwork, Lessons, Teacher, fit, lessons, main
+from training.data import FaceSet, load_faces
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "celeba"
+
+
+def test_it_learns_what_its_teachers_say_up_to_shift_and_scale(faces: FaceSet) -> None:
+    crops = faces.crops[:48]
+    shade = torch.from_numpy(crops[:, 28:76, 16:112].mean((1, 2, 3)) - crops[:, 76:124, 16:112].mean((1, 2, 3)))
+    slope = torch.from_numpy(crops[:, 28:124, 16:64].mean((1, 2, 3)) - crops[:, 28:124, 64:112].mean((1, 2, 3))).abs()
+    told = 7 + 0.01 * shade[:, None].repeat(1, SIZE).float()
+    torch.manual_seed(0)
+    # Shown as faces and as surrogates: of these alone it is told how natural they are.
+    taught = Lessons(crops, crops, torch.cat([told, told]), 30 - 0.1 * slope.float())
+    network = fit(CriticNetwork(widths=(8, 8, 8, 8)), taught, minutes=0.6)
+    with torch.no_grad():
+        pictures = torch.from_numpy(critic.look_at(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        embedding, natural = network(pictures)
+    found = embedding.mean(1)
+    assert not network.training
+    assert np.corrcoef(found.numpy(), shade.numpy())[0, 1] > 0.8
+    assert 0.3 < float(found.std()) < 1.5 and abs(float(found.mean())) < 0.4  # not 7, and not a hundredth
+    assert np.corrcoef(natural.numpy(), -slope.numpy())[0, 1] > 0.6
+    assert 0.3 < float(natural.std()) < 1.5 and abs(float(natural.mean())) < 0.5  # not 30
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data/celeba")
+def test_lessons_are_faces_of_training_and_their_surrogates() -> None:
+    everybody = load_faces(DATA, "train", limit=5)
+    taught = lessons(everybody, Teacher(DATA.parents[1] / "models"), surrogates=3)
+    assert taught.surrogates.shape == (3, 128, 128, 3) and taught.scores.shape == (3,)
+    assert np.array_equal(taught.faces, everybody.crops) and taught.embeddings.shape == (8, SIZE)
+    for surrogate in taught.surrogates:  # around the face they are who they were
+        original = everybody.crops[np.abs(surrogate.astype(int) - everybody.crops).mean((1, 2, 3)).argmin()]
+        assert np.array_equal(surrogate[:20], original[:20]) and not np.array_equal(surrogate, original)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data/celeba")
+def test_teachers_know_people_and_what_is_natural() -> None:
+    faces = load_faces(DATA, "val", limit=40)
+    upside_down = faces.crops.copy()
+    upside_down[:, 40:112, 28:100] = upside_down[:, 40:112, 28:100][:, ::-1]
+    embeddings, scores = Teacher(DATA.parents[1] / "models").look(np.concatenate([faces.crops, upside_down]), batch=16)
+    apart = torch.cdist(embeddings[:40], embeddings[:40]).numpy()
+    same = (faces.identities[:, None] == faces.identities[None]) & ~np.eye(40, dtype=bool)
+    assert same.any() and np.median(apart[same]) < 0.8 * np.median(apart[faces.identities[:, None] != faces.identities])
+    assert (scores[:40] > scores[40:]).float().mean() > 0.9
+
+
+def test_a_run_goes_on_from_an_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faces: FaceSet) -> None:
+    taught = Lessons(faces.crops[:8], faces.crops[8:12], torch.randn(12, SIZE), torch.randn(4))
+    for name, value in (("load_faces", faces), ("Teacher", None), ("lessons", taught)):
+        monkeypatch.setattr(critic, name, lambda *_, value=value, **__: value)
+    first, second = tmp_path / "first.pt", tmp_path / "second.pt"
+    main(["--data", str(tmp_path), "--out", str(first), "--minutes", "0"])
+    main(["--data", str(tmp_path), "--out", str(second), "--minutes", "0", "--start", str(first)])
+    a, b = (torch.load(path, weights_only=True)["body.0.0.weight"] for path in (first, second))
+    assert 0 < float((a - b).abs().max()) < 0.01

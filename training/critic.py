@@ -1,0 +1,175 @@
+"""python -m training.critic --data FOLDER --out FILE: the small network that chooses among surrogates.
+
+From faces of the training identities and their surrogates under random keys it learns what the recogniser sees in them
+that training uses (dlib's), and how natural training's discriminators find them; no more than that: the judges of the
+evaluation stay strangers to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mfm_edge.critic import SIDE, look_at
+from mfm_edge.engine.onnx import OnnxEngine
+from training.data import FaceSet, load_faces, models_of, to_tensor
+from training.discriminators import FeatureDiscriminator, PatchDiscriminator
+from training.experiments.subject import modify, random_keys
+from training.recogniser import Recogniser, View
+from training.state import STATE, unpack
+from training.timed_fit import timed_fit
+
+__all__ = ["SIZE", "CriticNetwork", "Lessons", "Teacher", "fit", "lessons", "main"]
+
+SIZE = 128  # of an embedding
+CHIP = 136  # px, at which the teacher looks: in the middle of those that training draws
+BATCH = 64
+
+
+class CriticNetwork(nn.Module):
+    """(N,3,SIDE,SIDE) RGB in -1..1 -> embedding (N,SIZE): the less alike two faces are, the further apart; and how
+    natural each is (N,)."""
+
+    def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 160)) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [_conv(3, widths[0], 2)]
+        for before, after in pairwise(widths):
+            layers += [_conv(before, after, 2), Residual(after)]
+        self.body = nn.Sequential(*layers)
+        cells = widths[-1] * (SIDE >> len(widths)) ** 2
+        self.embedding = nn.Linear(cells, SIZE)
+        self.natural = nn.Sequential(nn.Linear(cells, 64), nn.ReLU(inplace=True), nn.Linear(64, 1))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.body(x).flatten(1)
+        return self.embedding(seen), self.natural(seen)[:, 0]
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _conv(channels, channels)
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(self.first(x)))
+
+
+def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True))
+
+
+class Teacher:
+    """The recogniser and the discriminators of training: `look` at faces (N, 128, 128, 3) uint8 RGB, all in one and
+    the same view -> embeddings (N, SIZE), and the sum of the discriminators' mean scores (N,)."""
+
+    def __init__(self, models: Path, state: Path = STATE) -> None:
+        networks, _ = unpack(state)
+        self._recogniser = Recogniser(models)
+        self._patches, self._heads = PatchDiscriminator().eval(), FeatureDiscriminator().eval()
+        self._patches.load_state_dict(networks["patches"])
+        self._heads.load_state_dict(networks["heads"])
+
+    @torch.no_grad()
+    def look(self, crops: NDArray[np.uint8], batch: int = 32) -> tuple[Tensor, Tensor]:
+        embeddings, scores = [], []
+        for start in range(0, len(crops), batch):
+            x = to_tensor(crops[start : start + batch])
+            embedding, features = self._recogniser(x, View.straight(len(x), CHIP))
+            maps = [*self._heads(features)[0], self._patches(x)[0]]
+            embeddings.append(embedding)
+            scores.append(torch.stack([one.mean((1, 2, 3)) for one in maps]).sum(0))
+        return torch.cat(embeddings), torch.cat(scores)
+
+
+class Lessons:
+    """What a critic learns from. faces, surrogates: (N, 128, 128, 3) uint8 RGB. embeddings: (N, SIZE) of all of them,
+    faces first. scores: (N,) of the surrogates.
+
+    Both are learned up to a shift and a factor: so that embeddings have mean 0 over all, and unit variance on average
+    over dimensions, and scores mean 0 and variance 1.
+    """
+
+    def __init__(
+        self, faces: NDArray[np.uint8], surrogates: NDArray[np.uint8], embeddings: Tensor, scores: Tensor
+    ) -> None:
+        self.faces, self.surrogates = faces, surrogates
+        centred = embeddings - embeddings.mean(0)
+        self.embeddings = centred / centred.square().mean().sqrt()
+        self.scores = (scores - scores.mean()) / scores.std()
+
+
+def fit(network: CriticNetwork, taught: Lessons, *, minutes: float, seed: int = 0) -> CriticNetwork:
+    """Half of each batch are faces, half surrogates, of which alone it learns how natural they are: faces are more
+    natural than all of them, which says nothing about which to take."""
+    generator = torch.Generator().manual_seed(seed)
+    pictures = torch.from_numpy(look_at(np.concatenate([taught.faces, taught.surrogates]))).permute(0, 3, 1, 2)
+    pictures, faces, half = pictures.contiguous(), len(taught.faces), BATCH // 2
+
+    def loss() -> Tensor:
+        first = torch.randint(faces, (half,), generator=generator)
+        second = torch.randint(len(taught.surrogates), (half,), generator=generator)
+        pick = torch.cat([first, faces + second])
+        seen = _varied(pictures[pick].float() / 127.5 - 1, generator)
+        embedding, natural = network(seen.contiguous(memory_format=torch.channels_last))
+        return F.mse_loss(embedding, taught.embeddings[pick]) + F.mse_loss(natural[half:], taught.scores[second])
+
+    timed_fit(network, loss, minutes=minutes)
+    return network
+
+
+def _varied(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirrored, moved, in other light, with noise: a recogniser takes all of that for the same person."""
+    n = len(x)
+    x = torch.where(torch.rand(n, 1, 1, 1, generator=generator) < 0.5, x.flip(3), x)
+    theta = torch.eye(2, 3).repeat(n, 1, 1)
+    theta[:, :, 2] = 0.03 * torch.randn(n, 2, generator=generator)
+    theta[:, :, :2] *= 1 + 0.04 * torch.randn(n, 1, 1, generator=generator)
+    x = F.grid_sample(
+        x, F.affine_grid(theta, list(x.shape), align_corners=False), align_corners=False, padding_mode="border"
+    )
+    gain = 1 + 0.1 * torch.randn(n, 1, 1, 1, generator=generator)
+    offset = 0.05 * torch.randn(n, 1, 1, 1, generator=generator)
+    return x * gain + offset + 0.02 * torch.randn(x.shape, generator=generator)
+
+
+def lessons(faces: FaceSet, teacher: Teacher, *, surrogates: int, seed: int = 0) -> Lessons:
+    """faces: of the training identities. surrogates: how many to make of them with the network that ships."""
+    rng = np.random.default_rng(seed)
+    some = faces.take(rng.integers(0, len(faces), surrogates))
+    made = modify(OnnxEngine(), some.crops, some.landmarks, random_keys(len(some), rng))
+    embeddings, scores = teacher.look(np.concatenate([faces.crops, made]))
+    return Lessons(faces.crops, made, embeddings, scores[len(faces) :])
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m training.critic", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with train-*.parquet")
+    parser.add_argument("--models", type=Path, help="folder of the recognisers (default: ../models beside data)")
+    parser.add_argument("--state", type=Path, default=STATE, help="packed state of the network that ships")
+    parser.add_argument("--out", type=Path, required=True, help="file to write, for python -m export.critic")
+    parser.add_argument("--minutes", type=float, default=50, help="of processor time (default 50)")
+    parser.add_argument("--surrogates", type=int, default=20000, help="how many to learn from (default 20000)")
+    parser.add_argument("--limit", type=int, help="use only the first N training faces")
+    parser.add_argument("--start", type=Path, help="file of an earlier run to go on from")
+    args = parser.parse_args(argv)
+    faces = load_faces(args.data, "train", limit=args.limit)
+    teacher = Teacher(args.models or models_of(args.data), args.state)
+    torch.manual_seed(0)
+    network = CriticNetwork()
+    if args.start is not None:
+        network.load_state_dict(torch.load(args.start, weights_only=True))
+    taught = lessons(faces, teacher, surrogates=args.surrogates)
+    torch.save(fit(network, taught, minutes=args.minutes).state_dict(), args.out)
+
+
+if __name__ == "__main__":
+    main()
