@@ -110,7 +110,7 @@ def _critic() -> Iterator[Finding]:
 def _openvino() -> Iterator[Finding]:
     found = _version("openvino")
     if found is None:
-        yield "OpenVINO", "missing", "faster on Intel and recent AMD CPUs: pip install 'mfm-edge[openvino]'"
+        yield "OpenVINO", "missing", "faster on CPUs that compute bf16: pip install 'mfm-edge[openvino]'"
         return
     import openvino
 
