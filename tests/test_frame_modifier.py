@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from mfm_edge import Factors
+from mfm_edge.align import TEMPLATE
 from mfm_edge.engine import Modified
 from mfm_edge.frame_modifier import FrameModifier
 from mfm_edge.style import FaceKeys
 from mfm_edge.types import Face
 
-TEMPLATE = np.array([(49.7, 66.3), (78.0, 66.4), (63.3, 82.6), (51.9, 95.2), (75.7, 95.6)], np.float32)
 KEYS = FaceKeys(bytes(32), Factors("p").attribute_vector())
 
 
@@ -37,7 +37,7 @@ class Counter:
 
 
 def face(left: float) -> Face:
-    points = TEMPLATE * 0.5 + np.array([left, 20], np.float32)
+    points = (TEMPLATE * 0.5 + (left, 20)).astype(np.float32)
     return Face(box=np.concatenate([points.min(0) - 10, points.max(0) + 10]), landmarks=points, score=0.9)
 
 

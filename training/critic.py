@@ -22,14 +22,16 @@ from mfm_edge.engine.onnx import OnnxEngine
 from training.data import FaceSet, load_faces, models_of, to_tensor
 from training.discriminators import FeatureDiscriminator, PatchDiscriminator
 from training.experiments.subject import modify, random_keys
+from training.metrics.judges import Judge
 from training.recogniser import Recogniser, View
 from training.state import STATE, unpack
 from training.timed_fit import timed_fit
 
 __all__ = ["SIZE", "CriticNetwork", "Lessons", "Teacher", "fit", "lessons", "main"]
 
+TEACHER = "dlib (used in training)"
 SIZE = 128  # of an embedding
-CHIP = 136  # px, at which the teacher looks: in the middle of those that training draws
+CHIP = 136  # px, at which the discriminators look: in the middle of those that training draws
 BATCH = 64
 
 
@@ -68,26 +70,29 @@ def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
 
 
 class Teacher:
-    """The recogniser and the discriminators of training: `look` at faces (N, 128, 128, 3) uint8 RGB, all in one and
-    the same view -> embeddings (N, SIZE), and the sum of the discriminators' mean scores (N,)."""
+    """The recogniser and the discriminators of training. Both look at (N, 128, 128, 3) uint8 RGB."""
 
     def __init__(self, models: Path, state: Path = STATE) -> None:
         networks, _ = unpack(state)
-        self._recogniser = Recogniser(models)
+        self._judge, self._recogniser = Judge(TEACHER, models), Recogniser(models)
         self._patches, self._heads = PatchDiscriminator().eval(), FeatureDiscriminator().eval()
         self._patches.load_state_dict(networks["patches"])
         self._heads.load_state_dict(networks["heads"])
 
+    def embed(self, crops: NDArray[np.uint8]) -> Tensor:
+        """Embeddings (N, SIZE), in colour."""
+        return self._judge.embed(crops)
+
     @torch.no_grad()
-    def look(self, crops: NDArray[np.uint8], batch: int = 32) -> tuple[Tensor, Tensor]:
-        embeddings, scores = [], []
+    def score(self, crops: NDArray[np.uint8], batch: int = 32) -> Tensor:
+        """The sum of the discriminators' mean scores (N,), all in one and the same view."""
+        scores = []
         for start in range(0, len(crops), batch):
             x = to_tensor(crops[start : start + batch])
-            embedding, features = self._recogniser(x, View.straight(len(x), CHIP))
+            _, features = self._recogniser(x, View.straight(len(x), CHIP))
             maps = [*self._heads(features)[0], self._patches(x)[0]]
-            embeddings.append(embedding)
             scores.append(torch.stack([one.mean((1, 2, 3)) for one in maps]).sum(0))
-        return torch.cat(embeddings), torch.cat(scores)
+        return torch.cat(scores)
 
 
 class Lessons:
@@ -146,8 +151,7 @@ def lessons(faces: FaceSet, teacher: Teacher, *, surrogates: int, seed: int = 0)
     rng = np.random.default_rng(seed)
     some = faces.take(rng.integers(0, len(faces), surrogates))
     made = modify(OnnxEngine(), some.crops, some.landmarks, random_keys(len(some), rng))
-    embeddings, scores = teacher.look(np.concatenate([faces.crops, made]))
-    return Lessons(faces.crops, made, embeddings, scores[len(faces) :])
+    return Lessons(faces.crops, made, teacher.embed(np.concatenate([faces.crops, made])), teacher.score(made))
 
 
 def main(argv: list[str] | None = None) -> None:

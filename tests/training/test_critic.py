@@ -53,10 +53,9 @@ def test_teachers_know_people_and_what_is_natural() -> None:
     faces = load_faces(DATA, "val", limit=40)
     upside_down = faces.crops.copy()
     upside_down[:, 40:112, 28:100] = upside_down[:, 40:112, 28:100][:, ::-1]
-    embeddings, scores = Teacher(DATA.parents[1] / "models", STATE).look(
-        np.concatenate([faces.crops, upside_down]), batch=16
-    )
-    apart = torch.cdist(embeddings[:40], embeddings[:40]).numpy()
+    teacher = Teacher(DATA.parents[1] / "models", STATE)
+    embeddings, scores = teacher.embed(faces.crops), teacher.score(np.concatenate([faces.crops, upside_down]), batch=16)
+    apart = torch.cdist(embeddings, embeddings).numpy()
     same = (faces.identities[:, None] == faces.identities[None]) & ~np.eye(40, dtype=bool)
     assert same.any() and np.median(apart[same]) < 0.8 * np.median(apart[faces.identities[:, None] != faces.identities])
     assert (scores[:40] > scores[40:]).float().mean() > 0.9
