@@ -8,11 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 import torch
 
-from export.to_onnx import TERMS, TOLERANCE, write_graph
+from export.to_onnx import TERMS, TOLERANCE, relative_difference, write_graph
 from mfm_edge.critic import SHIPPED_CRITIC, SIDE
 from training.critic import CriticNetwork
 
@@ -22,7 +21,7 @@ OUTPUTS = ["embedding", "natural"]
 
 
 def export(network: CriticNetwork, path: Path) -> float:
-    """Writes the file, and the card beside it. Returns the largest difference between torch and ONNX Runtime.
+    """Writes the file, and the card beside it. Returns the largest relative difference between torch and ONNX Runtime.
 
     Raises RuntimeError when it exceeds TOLERANCE, and leaves no card then.
     """
@@ -53,7 +52,7 @@ def _difference(network: CriticNetwork, path: Path) -> float:
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     x = torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 2 - 1
     pairs = zip(session.run(OUTPUTS, {"face": x.numpy()}), network(x), strict=True)
-    return max(float(np.abs(there - here.numpy()).max()) for there, here in pairs)
+    return max(relative_difference(here.numpy(), there) for there, here in pairs)
 
 
 def main(argv: list[str] | None = None) -> None:
