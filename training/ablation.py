@@ -30,8 +30,8 @@ from training.experiments.unexported import UnexportedEngine
 from training.metrics.frechet import frechet_distance
 from training.metrics.judges import unseen_judges
 from training.metrics.mobilenet import MobileNetFeatures
-from training.metrics.package_weights import MissingPackage
 from training.networks import Modifier
+from training.package_weights import MissingPackage
 from training.phase1 import Phase1
 from training.phase2 import Trainer
 from training.processes import Processes

@@ -21,9 +21,9 @@ class Weights:
     feat_local: float = 14.0  # the same for the local features, as push_features
     rec: float = 1.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
-    gan: float = 5.0  # hinge loss of the patch and feature discriminators
-    push: float = 5.0  # embedding of y at least `margin` away from x
-    push_features: float = 5.0  # the same for the local features
+    gan: float = 5.0  # hinge loss of all discriminators
+    push: float = 6.5  # embedding of y at least `margin` away from x
+    push_features: float = 6.5  # the same for the local features
     pull: float = 2.0  # y towards a real face that has the asked-for coordinates
     clipped: float = 300.0  # y within the range of uint8: what is clipped cannot be restored
     landmarks: float = 10.0  # of y where x has them

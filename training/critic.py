@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from mfm_edge.critic import SIDE, look_at
 from mfm_edge.engine.onnx import OnnxEngine
 from training.data import FaceSet, load_faces, models_of, to_tensor
-from training.discriminators import FeatureDiscriminator, PatchDiscriminator
+from training.discriminators import FeatureDiscriminator, PatchDiscriminator, ProjectedDiscriminator
+from training.efficientnet import EfficientNet
 from training.experiments.subject import modify, random_keys
 from training.metrics.judges import Judge
 from training.recogniser import Recogniser, View
@@ -78,6 +79,8 @@ class Teacher:
         self._patches, self._heads = PatchDiscriminator().eval(), FeatureDiscriminator().eval()
         self._patches.load_state_dict(networks["patches"])
         self._heads.load_state_dict(networks["heads"])
+        self._projected = ProjectedDiscriminator(EfficientNet()).eval()
+        self._projected.load_state_dict(networks["projected"])
 
     def embed(self, crops: NDArray[np.uint8]) -> Tensor:
         """Embeddings (N, SIZE), in colour."""
@@ -90,7 +93,8 @@ class Teacher:
         for start in range(0, len(crops), batch):
             x = to_tensor(crops[start : start + batch])
             _, features = self._recogniser(x, View.straight(len(x), CHIP))
-            maps = [*self._heads(features)[0], self._patches(x)[0]]
+            looks = self._projected.look(x, straight=True)
+            maps = [*self._heads(features)[0], *self._patches(x)[0], *self._projected(looks)[0]]
             scores.append(torch.stack([one.mean((1, 2, 3)) for one in maps]).sum(0))
         return torch.cat(scores)
 

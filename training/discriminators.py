@@ -5,14 +5,18 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from mfm_edge.factors import ATTRIBUTES
+from training.efficientnet import CHANNELS, EfficientNet
 from training.recogniser import FEATURE_CHANNELS
 from training.style_space import window
 
-__all__ = ["FeatureDiscriminator", "PatchDiscriminator"]
+_NEAR = 0.875  # of a crop is looked at: the window and a little around it
+
+__all__ = ["FeatureDiscriminator", "PatchDiscriminator", "ProjectedDiscriminator"]
 
 
 class PatchDiscriminator(nn.Module):
@@ -28,9 +32,9 @@ class PatchDiscriminator(nn.Module):
         self.patches = spectral_norm(nn.Conv2d(channels[-1], 1, 3, padding=1))
         self.attributes = nn.Linear(channels[-1], len(ATTRIBUTES))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         h = self.trunk(window(x))
-        return self.patches(h), self.attributes(h.mean((2, 3)))
+        return [self.patches(h)], self.attributes(h.mean((2, 3)))
 
 
 class FeatureDiscriminator(nn.Module):
@@ -41,17 +45,7 @@ class FeatureDiscriminator(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-
-        def head(channels: int, stride: int) -> nn.Sequential:
-            return nn.Sequential(
-                spectral_norm(nn.Conv2d(channels, 64, 3, stride, 1)),
-                nn.LeakyReLU(0.2),
-                spectral_norm(nn.Conv2d(64, 64, 3, 2, 1)),
-                nn.LeakyReLU(0.2),
-                spectral_norm(nn.Conv2d(64, 1, 3, 1, 1)),
-            )
-
-        self.heads = nn.ModuleList([head(c, s) for c, s in zip(FEATURE_CHANNELS, (2, 1, 1), strict=True)])
+        self.heads = nn.ModuleList([_head(c, s) for c, s in zip(FEATURE_CHANNELS, (2, 1, 1), strict=True)])
         self.attributes = nn.Sequential(
             nn.Linear(FEATURE_CHANNELS[-1] * 2, 128), nn.SiLU(), nn.Linear(128, len(ATTRIBUTES))
         )
@@ -60,3 +54,60 @@ class FeatureDiscriminator(nn.Module):
         deepest = features[-1]
         pooled = torch.cat([deepest.mean((2, 3)), deepest.amax((2, 3))], 1)
         return [head(f) for head, f in zip(self.heads, features, strict=True)], self.attributes(pooled)
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Heads on random mixtures of a frozen ImageNet network's feature maps (Sauer et al. 2021, "Projected GANs converge
+    faster"), which sees colour, hair and skin, as the recogniser does not.
+
+    `look` at pictures (N,3,128,128). What is seen -> four maps of patch scores, and attribute logits (N,A) from the
+    deepest.
+    """
+
+    WIDTH = 64
+    SIDE = 160  # px, at which it looks
+
+    def __init__(self, backbone: EfficientNet) -> None:
+        super().__init__()
+        self._backbone = (backbone,)  # not a part of this module: its weights never change and are not saved
+        width = self.WIDTH
+        self.mix = nn.ModuleList(nn.Conv2d(c, width, 1, bias=False) for c in CHANNELS)
+        self.blend = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1, bias=False) for _ in CHANNELS[1:])
+        for layer in (*self.mix, *self.blend):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+            layer.requires_grad_(False)
+        self.heads = nn.ModuleList(_head(width, stride) for stride in (2, 1, 1, 1))
+        self.attributes = nn.Sequential(nn.Linear(CHANNELS[-1] * 2, 128), nn.SiLU(), nn.Linear(128, len(ATTRIBUTES)))
+
+    def look(self, x: Tensor, *, straight: bool = False) -> list[Tensor]:
+        """Feature maps of each picture in a view drawn anew, or all in the same. Otherwise whoever sees the same
+        photographs for days would know them by heart."""
+        n = len(x)
+        noise = torch.zeros if straight else torch.randn
+        zoom, shift = _NEAR * (1 + 0.06 * noise(n)), 0.05 * noise(n, 2)
+        turned = torch.where(noise(n) < 0, -1.0, 1.0)  # mirrored
+        across, down = torch.zeros(n, 2, 3).unbind(1)
+        across[:, 0], across[:, 2], down[:, 1], down[:, 2] = zoom * turned, shift[:, 0], zoom, shift[:, 1]
+        theta = torch.stack([across, down], 1).to(x)
+        grid = F.affine_grid(theta, [n, 3, self.SIDE, self.SIDE], align_corners=False)
+        seen = F.grid_sample(x, grid, align_corners=False, padding_mode="border")
+        gain, offset = 1 + 0.1 * noise(n, 1, 1, 1).to(x), 0.1 * noise(n, 1, 1, 1).to(x)
+        return self._backbone[0](seen * gain + offset)
+
+    def forward(self, features: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        mixed = [mix(f) for mix, f in zip(self.mix, features, strict=True)]
+        for level in (2, 1, 0):
+            above = F.interpolate(mixed[level + 1], scale_factor=2, mode="bilinear", align_corners=False)
+            mixed[level] = self.blend[level]((mixed[level] + above) / 2**0.5)
+        pooled = torch.cat([features[-1].mean((2, 3)), features[-1].amax((2, 3))], 1)
+        return [head(m) for head, m in zip(self.heads, mixed, strict=True)], self.attributes(pooled)
+
+
+def _head(channels: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        spectral_norm(nn.Conv2d(channels, 64, 3, stride, 1)),
+        nn.LeakyReLU(0.2),
+        spectral_norm(nn.Conv2d(64, 64, 3, 2, 1)),
+        nn.LeakyReLU(0.2),
+        spectral_norm(nn.Conv2d(64, 1, 3, 1, 1)),
+    )

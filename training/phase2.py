@@ -15,7 +15,8 @@ from training import losses
 from training.channel import channel, quantise
 from training.config import Config
 from training.data import FaceSet, mirrored, to_tensor
-from training.discriminators import FeatureDiscriminator, PatchDiscriminator
+from training.discriminators import FeatureDiscriminator, PatchDiscriminator, ProjectedDiscriminator
+from training.efficientnet import EfficientNet
 from training.information import Information
 from training.keys import random_attributes, random_keys
 from training.networks import Change, Modifier
@@ -52,14 +53,16 @@ class Trainer:
         self.average.load_state_dict(self.modifier.state_dict())
         self.patches = PatchDiscriminator().to(device, memory_format=layout)
         self.heads = FeatureDiscriminator().to(device, memory_format=layout)
+        backbone = EfficientNet().to(device, memory_format=layout)
+        self.projected = ProjectedDiscriminator(backbone).to(device, memory_format=layout)
         if config.bfloat16:
             draw_in_bfloat16(self.modifier)
-            judge_in_bfloat16(self.patches, self.heads)
+            judge_in_bfloat16(self.patches, self.heads, self.projected, backbone)
         self.optimiser = torch.optim.AdamW(
             self.modifier.parameters(), config.learning_rate, betas=(0.5, 0.99), weight_decay=1e-4
         )
         self.discriminator_optimiser = torch.optim.Adam(
-            [*self.patches.parameters(), *self.heads.parameters()],
+            self._judging(),
             config.discriminator_learning_rate,
             betas=(0.0, 0.99),
         )
@@ -90,6 +93,7 @@ class Trainer:
         self.average.load_state_dict(networks["modifier"])
         self.patches.load_state_dict(networks["patches"])
         self.heads.load_state_dict(networks["heads"])
+        self.projected.load_state_dict(networks["projected"])
         self.steps = int(networks["steps"])
 
     def set_rates(self, factor: float) -> None:
@@ -111,7 +115,7 @@ class Trainer:
 
     def _modules(self) -> tuple[str, ...]:
         bounds = ("information", "information_optimiser") if self.information is not None else ()
-        return "modifier", "average", "patches", "heads", "optimiser", "discriminator_optimiser", *bounds
+        return "modifier", "average", "patches", "heads", "projected", "optimiser", "discriminator_optimiser", *bounds
 
     def _batch(self) -> tuple[np.ndarray, NDArray[np.uint8], NDArray[np.float32]]:
         """Indices of faces, their crops and landmarks, half of them mirrored."""
@@ -194,10 +198,13 @@ class Trainer:
         terms["landmarks"] = losses.moved_landmarks(read, torch.cat([read_x, read_x[pick]])[:fakes])
         scores, feature_logits = self.heads([f[:fakes] for f in features])
         patch_scores, patch_logits = self.patches(fake)
-        terms["gan"] = losses.hinge_generator([*scores, patch_scores])
+        looks = self.projected.look(fake)
+        projected_scores, projected_logits = self.projected(looks)
+        terms["gan"] = losses.hinge_generator([*scores, *patch_scores, *projected_scores])
         for name, wanted in (("attr_cls", keys.attributes), ("attr_kept", kept)):
-            terms[name] = losses.attribute_classification(feature_logits[:n], wanted) + losses.attribute_classification(
-                patch_logits[:n], wanted
+            terms[name] = sum(
+                losses.attribute_classification(logits[:n], wanted)
+                for logits in (feature_logits, patch_logits, projected_logits)
             )
         terms["push"] = push * losses.push_away(embedding_y, embedding_x, config.margin, apart)
         terms["push_features"] = push * losses.push_features([f[:n] for f in features], features_x)
@@ -228,7 +235,7 @@ class Trainer:
         self.optimiser.step()
         self._average_weights()
 
-        shown = fake.detach(), [f[:fakes].detach() for f in features]
+        shown = fake.detach(), [f[:fakes].detach() for f in features], [f.detach() for f in looks]
         judged = self._teach_discriminators(x, labels, view, change, *shown)
         if self.information is not None:
             self.information_optimiser.zero_grad(set_to_none=True)
@@ -245,29 +252,51 @@ class Trainer:
         return log
 
     def _teach_discriminators(
-        self, x: Tensor, labels: Tensor, view: View, change: Change, fake: Tensor, fake_features: list[Tensor]
+        self,
+        x: Tensor,
+        labels: Tensor,
+        view: View,
+        change: Change,
+        fake: Tensor,
+        fake_features: list[Tensor],
+        fake_looks: list[Tensor],
     ) -> dict[str, float]:
         """One update of V, which learns attributes from the labels of x; returns its losses.
 
-        The recogniser is shown real faces that carry what a key scrambles of them, too: its features tell at a glance
-        who has that, and nothing else is looked at then. The patch discriminator sees to it that noise does not grow.
+        Real faces carry what a key scrambles of them, too: who has that is told at a glance, and nothing else is looked
+        at then. That it does not grow, losses.unexpected sees to.
         """
         bands = self.modifier.decoder.bands
         with torch.no_grad():
             laid_over = change.grain + bands.to_window(*bands.show(change.scrambled))
-            _, real_features = self.recogniser(self.modifier.decoder.draw(x, laid_over), view)
-        real_scores, real_logits = self.heads(real_features)
-        fake_scores, _ = self.heads(fake_features)
-        real_patches, real_patch_logits = self.patches(x)
-        fake_patches, _ = self.patches(fake)
-        loss = losses.hinge_discriminator([*real_scores, real_patches], [*fake_scores, fake_patches])
-        attribute_loss = F.binary_cross_entropy_with_logits(real_logits, labels.float())
-        attribute_loss = attribute_loss + F.binary_cross_entropy_with_logits(real_patch_logits, labels.float())
+            real = self.modifier.decoder.draw(x, laid_over)
+            _, real_features = self.recogniser(real, view)
+            real_looks = self.projected.look(real)
+        maps: list[tuple[list[Tensor], list[Tensor]]] = []
+        attribute_loss = torch.zeros((), device=self.device)
+        for judge, shown, made in (
+            (self.heads, real_features, fake_features),
+            (self.patches, real, fake),
+            (self.projected, real_looks, fake_looks),
+        ):
+            real_scores, logits = judge(shown)
+            maps.append((real_scores, judge(made)[0]))
+            attribute_loss = attribute_loss + F.binary_cross_entropy_with_logits(logits, labels.float())
+        told = [losses.hinge_discriminator(*scores) for scores in maps]
+        loss = torch.stack(told).sum()
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         (loss + attribute_loss).backward()
-        self.processes.average([*self.patches.parameters(), *self.heads.parameters()])
+        self.processes.average(self._judging())
         self.discriminator_optimiser.step()
-        return {"v": float(loss.detach()), "v_attributes": float(attribute_loss.detach())}
+        names = ("v_features", "v_patches", "v_projected")
+        return {n: float(t.detach()) for n, t in zip(names, told, strict=True)} | {
+            "v_attributes": float(attribute_loss.detach())
+        }
+
+    def _judging(self) -> list[nn.Parameter]:
+        """What the discriminators learn."""
+        judges = (self.patches, self.heads, self.projected)
+        return [p for judge in judges for p in judge.parameters() if p.requires_grad]
 
     @torch.no_grad()
     def _average_weights(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from training.discriminators import FeatureDiscriminator, PatchDiscriminator
 from training.networks import Modifier
 
 __all__ = ["draw_in_bfloat16", "judge_in_bfloat16"]
@@ -22,8 +21,8 @@ def draw_in_bfloat16(modifier: Modifier) -> None:
         _in_bfloat16(part)
 
 
-def judge_in_bfloat16(*discriminators: PatchDiscriminator | FeatureDiscriminator) -> None:
-    """The same for discriminators."""
+def judge_in_bfloat16(*discriminators: nn.Module) -> None:
+    """The same for discriminators, and what they look with."""
     for discriminator in discriminators:
         _in_bfloat16(discriminator)
 

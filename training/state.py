@@ -27,6 +27,7 @@ def pack(run: Path, path: Path) -> int:
         "modifier": _halve(checkpoint["average"]),
         "patches": _halve(checkpoint["patches"]),
         "heads": _halve(checkpoint["heads"]),
+        "projected": _halve(checkpoint["projected"]),
         # The space exactly: restoring rests on its parts being inverse.
         "phase1": {name: _halve(value) if isinstance(value, dict) else value for name, value in phase1.items()},
     }

@@ -19,11 +19,11 @@ from training.metrics.confusion import confusion
 from training.metrics.detection import found_faces, landmark_shift, nearest
 from training.metrics.frechet import frechet_distance
 from training.metrics.mobilenet import MobileNetFeatures
-from training.metrics.package_weights import MissingPackage, load_weights
 from training.metrics.perceptual import StLpips
 from training.metrics.pose import pose_change
 from training.metrics.recovery import background_psnr, face_psnr, psnr, ssim
 from training.metrics.steadiness import flicker, same_throughout
+from training.package_weights import MissingPackage, load_weights
 
 
 def test_psnr_and_ssim_know_the_same_picture_and_a_known_error():
@@ -146,7 +146,7 @@ def test_balanced_accuracy_weighs_the_rare_as_much():
 
 def test_missing_weights_say_how_to_install_them(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    monkeypatch.setattr("training.metrics.package_weights.find_spec", lambda _name: None)
+    monkeypatch.setattr("training.package_weights.find_spec", lambda _name: None)
     with pytest.raises(MissingPackage, match="pip install --no-deps stlpips-pytorch"):
         load_weights("stlpips_pytorch", "weights")
 

@@ -12,9 +12,9 @@ from training.experiments.subject import Crops
 from training.metrics.detection import found_faces
 from training.metrics.frechet import frechet_distance
 from training.metrics.mobilenet import MobileNetFeatures
-from training.metrics.package_weights import MissingPackage
 from training.metrics.perceptual import StLpips
 from training.metrics.recovery import ssim
+from training.package_weights import MissingPackage
 from training.report import Goal, Section, Table
 
 __all__ = ["methods"]

@@ -7,10 +7,10 @@ import numpy as np
 from mfm_edge.detect import YuNetDetector
 from training.experiments.made import WRONG, Made
 from training.metrics.detection import found_faces, landmark_shift, nearest
-from training.metrics.package_weights import MissingPackage
 from training.metrics.perceptual import StLpips
 from training.metrics.pose import pose_change
 from training.metrics.recovery import background_psnr, face_psnr, psnr, ssim
+from training.package_weights import MissingPackage
 from training.report import Goal, Section
 
 __all__ = ["quality"]

@@ -1,7 +1,8 @@
 """Features of MobileNetV2 as trained on ImageNet (torchvision's weights): what a Frechet distance is measured on.
 
 It stands in for Inception-v3, for which no package with weights was found. A distance on it is an FD-MobileNetV2:
-it compares pictures measured by this suite, and must never be called FID or compared with one.
+it compares pictures measured by this suite, and must never be called FID or compared with one. It took no part in
+training; what did is another ImageNet network (training/efficientnet.py), so some of what it sees was shown before.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.metrics.package_weights import load_weights
+from training.package_weights import load_weights
 
 __all__ = ["MobileNetFeatures"]
 

