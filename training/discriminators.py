@@ -14,8 +14,6 @@ from training.efficientnet import CHANNELS, EfficientNet
 from training.recogniser import FEATURE_CHANNELS
 from training.style_space import window
 
-_NEAR = 0.875  # of a crop is looked at: the window and a little around it
-
 __all__ = ["FeatureDiscriminator", "PatchDiscriminator", "ProjectedDiscriminator"]
 
 
@@ -66,6 +64,7 @@ class ProjectedDiscriminator(nn.Module):
 
     WIDTH = 64
     SIDE = 160  # px, at which it looks
+    NEAR = 0.875  # of a crop's side is looked at: the window and a little around it
 
     def __init__(self, backbone: EfficientNet) -> None:
         super().__init__()
@@ -84,7 +83,7 @@ class ProjectedDiscriminator(nn.Module):
         photographs for days would know them by heart."""
         n = len(x)
         noise = torch.zeros if straight else torch.randn
-        zoom, shift = _NEAR * (1 + 0.06 * noise(n)), 0.05 * noise(n, 2)
+        zoom, shift = self.NEAR * (1 + 0.06 * noise(n)), 0.05 * noise(n, 2)
         turned = torch.where(noise(n) < 0, -1.0, 1.0)  # mirrored
         across, down = torch.zeros(n, 2, 3).unbind(1)
         across[:, 0], across[:, 2], down[:, 1], down[:, 2] = zoom * turned, shift[:, 0], zoom, shift[:, 1]

@@ -64,12 +64,12 @@ class _Block(nn.Module):
         return x + h if self.shortcut else h
 
 
-class _SameConvolution(nn.Conv2d):
-    """Padded as TensorFlow pads: with stride 2 less at the top and left."""
+class _HalvingConvolution(nn.Conv2d):
+    """Of stride 2, padded as TensorFlow pads: less at the top and left."""
 
     def forward(self, x: Tensor) -> Tensor:
-        before, after = (self.kernel_size[0] - self.stride[0]) // 2, self.kernel_size[0] // 2
-        return super().forward(F.pad(x, (before, after, before, after)) if before != after else x)
+        after = self.kernel_size[0] // 2
+        return super().forward(F.pad(x, (after - 1, after, after - 1, after)))
 
 
 def _convolution(weights: Mapping[str, Tensor], name: str, normalisation: str, stride: int = 1) -> nn.Conv2d:
@@ -81,10 +81,10 @@ def _convolution(weights: Mapping[str, Tensor], name: str, normalisation: str, s
     gain = gain / torch.sqrt(variance + _EPSILON)
     after, inner, kernel, _ = weight.shape
     groups = after if inner == 1 and kernel > 1 else 1
-    padding = 0 if stride == 2 else kernel // 2
-    layer = (_SameConvolution if stride == 2 else nn.Conv2d)(
-        inner * groups, after, kernel, stride, padding, groups=groups
-    )
+    if stride == 2:
+        layer = _HalvingConvolution(inner * groups, after, kernel, stride, groups=groups)
+    else:
+        layer = nn.Conv2d(inner * groups, after, kernel, padding=kernel // 2, groups=groups)
     with torch.no_grad():
         layer.weight.copy_(weight * gain.view(-1, 1, 1, 1))
         layer.bias.copy_(offset - mean * gain)  # type: ignore[union-attr]

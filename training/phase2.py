@@ -272,26 +272,21 @@ class Trainer:
             real = self.modifier.decoder.draw(x, laid_over)
             _, real_features = self.recogniser(real, view)
             real_looks = self.projected.look(real)
-        maps: list[tuple[list[Tensor], list[Tensor]]] = []
-        attribute_loss = torch.zeros((), device=self.device)
-        for judge, shown, made in (
-            (self.heads, real_features, fake_features),
-            (self.patches, real, fake),
-            (self.projected, real_looks, fake_looks),
+        told, attributes = dict[str, Tensor](), list[Tensor]()
+        for name, judge, shown, made in (
+            ("v_features", self.heads, real_features, fake_features),
+            ("v_patches", self.patches, real, fake),
+            ("v_projected", self.projected, real_looks, fake_looks),
         ):
             real_scores, logits = judge(shown)
-            maps.append((real_scores, judge(made)[0]))
-            attribute_loss = attribute_loss + F.binary_cross_entropy_with_logits(logits, labels.float())
-        told = [losses.hinge_discriminator(*scores) for scores in maps]
-        loss = torch.stack(told).sum()
+            told[name] = losses.hinge_discriminator(real_scores, judge(made)[0])
+            attributes.append(F.binary_cross_entropy_with_logits(logits, labels.float()))
+        told["v_attributes"] = torch.stack(attributes).sum()
         self.discriminator_optimiser.zero_grad(set_to_none=True)
-        (loss + attribute_loss).backward()
+        torch.stack(list(told.values())).sum().backward()
         self.processes.average(self._judging())
         self.discriminator_optimiser.step()
-        names = ("v_features", "v_patches", "v_projected")
-        return {n: float(t.detach()) for n, t in zip(names, told, strict=True)} | {
-            "v_attributes": float(attribute_loss.detach())
-        }
+        return {name: float(loss.detach()) for name, loss in told.items()}
 
     def _judging(self) -> list[nn.Parameter]:
         """What the discriminators learn."""
