@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mfm_edge.align import TEMPLATE
-from mfm_edge.style import COORDINATES, DETAILS, NEIGHBOURS, STYLE_SIZE, shuffled
+from mfm_edge.style import COORDINATES, DETAILS, LIGHTS, NEIGHBOURS, STYLE_SIZE, shuffled
 from training.networks import LATENT_CHANNELS, Modifier
 
 __all__ = ["example_inputs", "split"]
@@ -32,9 +32,10 @@ def example_inputs(part: str, batch: int, *, seed: int = 0) -> dict[str, Tensor]
     if part == "style_encoder":
         rotation = torch.linalg.qr(torch.randn(batch, COORDINATES, COORDINATES, generator=generator))[0]
         person = torch.randn(batch, COORDINATES, generator=generator)
+        light = torch.randn(batch, LIGHTS, generator=generator)
         codes = torch.randn(2, batch, STYLE_SIZE, generator=generator)
         return {
-            "crop": crop, "landmarks": places, "rotation": rotation, "person": person,
+            "crop": crop, "landmarks": places, "rotation": rotation, "person": person, "light": light,
             "signature_from": codes[0], "signature_to": codes[1],
         }  # fmt: skip
     otherwise = torch.randn(batch, STYLE_SIZE, generator=generator)

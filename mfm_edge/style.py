@@ -3,8 +3,8 @@
 The style code is a 32x32 plane in the geometry of the crop. Inside the face it carries a picture: the part of the
 face's coarse luminance that makes the person (the style encoder draws it). Outside the face it carries the signature:
 whether the face is an original or a surrogate, attributes asked for and key bits. The key turns the face's own
-coordinates in a whitened eigenface space, and shuffles principal components of the detail that the network did not
-expect, so the right key undoes it exactly and any other key gives another plausible face.
+coordinates in a whitened eigenface space, lights it differently, and shuffles principal components of the detail that
+the network did not expect, so the right key undoes it exactly and any other key gives another plausible face.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "COORDINATES",
     "DETAILS",
     "DIRECTION_CELLS",
+    "LIGHTS",
     "NEIGHBOURS",
     "PLANE",
     "STYLE_SIZE",
@@ -46,6 +47,7 @@ STYLE_SIZE = PLANE * PLANE
 # Coordinates turn only among others of similar variance: noise of the codec in a weak one never blows up a strong one.
 BANDS = (12, 20)
 COORDINATES = sum(BANDS)
+LIGHTS = 8  # ways in which a key may light a face differently
 BLOCK = 8  # px; coarse luminance is the means of such blocks of the window, detail is what varies within them
 # Of the window: luminance of every pixel, and two of colour for every 4x4 px.
 DETAILS = WINDOW[2] ** 2 * 9 // 8
@@ -65,6 +67,7 @@ class StyleKey:
     rotation: (COORDINATES, COORDINATES) float32, orthogonal, block diagonal by BANDS.
     person: (COORDINATES,) float32, +1 or -1: the person that the key asks for, the same in both directions. Everybody
     is as unusual as everybody else, and in no coordinate more than in others: single ones far out make no face.
+    light: (LIGHTS,) float32, +1 or -1: how the key lights the face differently, back again in the other direction.
     order: (DETAILS,) int64: where each component of unexpected detail comes from, a permutation within every
     NEIGHBOURS of them; signs: (DETAILS,) float32, +1 or -1, by which they are multiplied then.
     mark: (DETAILS,) float32, +1 or -1, by which the key is known again, and, where it leaves no mark, traits of the
@@ -76,6 +79,7 @@ class StyleKey:
 
     rotation: FloatArray
     person: FloatArray
+    light: FloatArray
     order: NDArray[np.int64]
     signs: FloatArray
     mark: FloatArray
@@ -88,7 +92,8 @@ class StyleKey:
         back[self.order] = np.arange(DETAILS)
         rotation = np.ascontiguousarray(self.rotation.T)
         signs = self.signs[back]
-        return StyleKey(rotation, self.person, back, signs, self.mark, self.signature_to, self.signature_from)
+        signatures = self.signature_to, self.signature_from
+        return StyleKey(rotation, self.person, -self.light, back, signs, self.mark, *signatures)
 
 
 class FaceKeys:
@@ -167,9 +172,9 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
     secret: at least 16 bytes from factors.derive_secret. attributes: (A,) float32 in {-1, 0, +1}.
     """
     code, turns, asked = STYLE_SIZE // 8, 16 * COORDINATES**2, COORDINATES // 8
-    sizes = [code, turns, asked, 4 * DETAILS, DETAILS // 8, DETAILS // 8]
+    sizes = [code, turns, asked, 4 * DETAILS, DETAILS // 8, DETAILS // 8, LIGHTS // 8]
     stream = np.frombuffer(hashlib.shake_256(b"mfm-edge style 6" + secret).digest(sum(sizes)), np.uint8)
-    bits, turn, person, draws, flips, marks = np.split(stream, np.cumsum(sizes)[:-1])
+    bits, turn, person, draws, flips, marks, lights = np.split(stream, np.cumsum(sizes)[:-1])
     normal = _normal(turn).reshape(COORDINATES, COORDINATES)
     rotation = np.zeros((COORDINATES, COORDINATES), np.float32)
     start = 0
@@ -179,11 +184,11 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
         rotation[band, band] = q * np.sign(np.diag(r))  # sign fixed: uniform over the orthogonal group
         start += size
     order = shuffled(draws.view("<u4").reshape(-1, NEIGHBOURS))
-    asked_for, signs, mark = (
-        np.where(np.unpackbits(part) > 0, np.float32(1), np.float32(-1)) for part in (person, flips, marks)
+    asked_for, light, signs, mark = (
+        np.where(np.unpackbits(part) > 0, np.float32(1), np.float32(-1)) for part in (person, lights, flips, marks)
     )
     marked = signature(np.unpackbits(bits).astype(bool), attributes)
-    return StyleKey(rotation, asked_for, order, signs, mark, original_signature(), marked)
+    return StyleKey(rotation, asked_for, light, order, signs, mark, original_signature(), marked)
 
 
 def _normal(stream: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from mfm_edge.types import SLOTS
 
 NO_ATTRIBUTES = np.zeros(17, np.float32)
 KNOWN_ROTATION = [0.2543104, 0.4984931, -0.0180595, 0.4194559]
+KNOWN_LIGHT = "+-+-+-++"
 KNOWN_PERSON = "++-+-----+--++-+"
 KNOWN_PERSON_OF_SLOT_5 = "-+--+-+--+++-++-"
 KNOWN_BITS = "+-++++----+++---"
@@ -52,6 +53,7 @@ def test_inverse_turns_back_and_swaps_the_signatures():
     key = expand(b"k" * 32, NO_ATTRIBUTES)
     back = key.inverse()
     np.testing.assert_allclose(back.rotation @ key.rotation, np.eye(COORDINATES), atol=1e-5)
+    np.testing.assert_array_equal(back.light, -key.light)
     np.testing.assert_array_equal(back.signature_from, key.signature_to)
     np.testing.assert_array_equal(back.signature_to, key.signature_from)
     detail = np.random.default_rng(0).random(DETAILS).astype(np.float32)
@@ -100,6 +102,7 @@ def test_known_vector():
     assert written(key.signs[:16]) == KNOWN_SIGNS
     assert key.order[:9].tolist() == KNOWN_ORDER
     assert written(key.person[:16]) == KNOWN_PERSON
+    assert written(key.light) == KNOWN_LIGHT
 
 
 def test_every_slot_has_a_key_of_its_own():
@@ -109,7 +112,7 @@ def test_every_slot_has_a_key_of_its_own():
     every = [*forth, expand(b"s" * 32, NO_ATTRIBUTES), FaceKeys(b"t" * 32, NO_ATTRIBUTES).of(0)]
     for slot, (one, same) in enumerate(zip(forth, back, strict=True)):
         assert keys.of(slot) is one  # made once
-        for name in ("rotation", "person", "order", "signs", "mark", "signature_to"):
+        for name in ("rotation", "person", "light", "order", "signs", "mark", "signature_to"):
             np.testing.assert_array_equal(getattr(one, name), getattr(same, name))
     # Drawn apart, 32 signs correlate by less than 0.8 in all pairs, thousands by less than 0.06; places agree 1 in 9.
     for name, most in (("person", 0.8), ("mark", 0.06), ("signs", 0.06)):

@@ -1,4 +1,5 @@
-"""The fixed linear algebra that splits a face into what stays, coordinates that the key turns, and the hidden part.
+"""The fixed linear algebra that splits a face into what stays, coordinates that the key turns, light, and the hidden
+part.
 
 Luminance on a grid of 2 px cells and colour on one of 4 px cells are split by wavelets into coarse and detail. Hidden
 is what the network draws: detail in the face, and of coarse luminance what neither coordinates nor light and expression
@@ -7,6 +8,7 @@ need. Changing coordinates or hidden part leaves all else as it is, exactly.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -59,7 +61,8 @@ class Bands(nn.Module):
         red_blue[0, 0] = red_blue[2, 1] = 1
         red_blue[1] = -torch.tensor([0.299, 0.114]) / 0.587  # green makes up for it: luminance stays
         shade = torch.tensor(SHADE).view(1, 3, 1, 1)
-        analysis, synthesis = torch.from_numpy(space.analysis), torch.from_numpy(space.synthesis)
+        analysis = torch.from_numpy(np.concatenate([space.analysis, space.light_analysis], 1))
+        synthesis = torch.from_numpy(np.concatenate([space.synthesis, space.light_synthesis]))
         light = wavelet(LIGHT_GRID, 2)
         for name, value in {
             "light": light,
@@ -76,7 +79,7 @@ class Bands(nn.Module):
             # back; one past the end where nothing is
             "light_slots": _inverse(torch.cat([middle, fine]), LIGHT_GRID**2),
             "colour_slots": _inverse(colour, 2 * COLOUR_GRID**2),
-            "impersonal": torch.eye(BLOCKS**2) - analysis @ synthesis,  # (144,144): takes the coordinates out
+            "impersonal": torch.eye(BLOCKS**2) - analysis @ synthesis,  # (144,144): takes coordinates and light out
             "rest": rest,  # (144,K)
             "shade": shade / luminance(shade),
             "red_blue": red_blue,
@@ -143,7 +146,7 @@ class Bands(nn.Module):
         ]
 
     def show(self, hidden: list[Tensor], picture: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Hidden part, and perhaps a picture of coordinates (N,1,12,12) -> coefficients."""
+        """Hidden part, and perhaps a picture of coordinates and light (N,1,12,12) -> coefficients."""
         coarse, fine, colour = hidden
         k = self.rest.shape[1]
         corner = coarse[:, :k] @ self.rest.T
@@ -155,7 +158,7 @@ class Bands(nn.Module):
         return light, colour.view(-1, 2, COLOUR_GRID, COLOUR_GRID)
 
     def stays(self, light: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
-        """Coefficients without coordinates and hidden part: the same in original and surrogate."""
+        """Coefficients without coordinates, light and hidden part: the same in original and surrogate."""
         coarse = light[:, :, :BLOCKS, :BLOCKS].flatten(1)
         personal = coarse - coarse @ self.impersonal
         hidden_light, hidden_colour = self.show(self.hidden(light, colour))

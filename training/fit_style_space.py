@@ -2,8 +2,8 @@
 
 Principal components of the coarse luminance inside the face. Directions that must stay as in the input are taken out:
 brightness and contrast, the strongest components (lighting), and those that carry smile, mouth opening and pose. What
-is left is what a key may turn. Then the principal axes of the hidden part, among which a key scrambles, and what is to
-be expected of the coordinates.
+is left is what a key may turn. To what was taken out, but for smile and mouth, a key may add: light. Then the principal
+axes of the hidden part, among which a key scrambles, and what is to be expected of the coordinates.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ from training.style_space import COARSE_SCALE, SPREAD_LIMIT, StyleSpace, luminan
 from training.tone import tone
 from training.wavelet import wavelet
 
-__all__ = ["fit_axes", "fit_person", "fit_style_space"]
+__all__ = ["coarse_luminance", "fit_axes", "fit_person", "fit_style_space"]
 
 LIGHTING_COMPONENTS = 4
+# By how much a key changes what stays otherwise, in standard deviations of faces: brightness, contrast, smile, mouth,
+# where the nose points, across and down, which is light from a side for the most part, and the lighting components.
+LIGHT_RANGE = 3.0  # standard deviations on both sides, within which a face's light stays
+LIGHT_CHANGES = np.array([0.5, 0.5, 0, 0, 1, 1, 1, 1, 1, 1])
 REST_SHARE = 0.1  # coefficients that belong to the face by less than this stay, as do those at the window's border
-LEAST_SPREAD = 1e-3  # of what is seen: the projection leaves nothing but rounding in some directions
+LEAST_SPREAD = 1e-3  # of what is seen: the projection leaves but rounding in some directions, not to be enlarged
 PLAIN_SHARE = 0.85  # of the faces, those nearest to the mean, twice
-VARIED = 2.6  # the variety asked for against theirs: more makes two keys' faces differ more, and both less natural
+VARIED = 2.2  # the variety asked for against theirs: more makes two keys' faces differ more, and both less natural
 RIDGE = 0.02  # of the regression of coordinates on their context, which rounding and codecs disturb
 ROUNDING = 0.004  # half a level of uint8: nothing varies less
 KEPT_ATTRIBUTES = ("smiling", "mouth_open")
@@ -44,7 +48,7 @@ def _tensors(faces: FaceSet) -> Iterator[torch.Tensor]:
 
 def fit_style_space(faces: FaceSet) -> StyleSpace:
     """Fit the space on the training faces (half a minute for 40,000)."""
-    coarse = [_coarse_luminance(x).flatten(1).numpy() for x in _tensors(faces)]
+    coarse = [coarse_luminance(x).flatten(1).numpy() for x in _tensors(faces)]
     mask = face_blocks().reshape(-1).astype(np.float64)
     weighted = np.concatenate(coarse).astype(np.float64) * mask
     mean = weighted.mean(0)
@@ -68,17 +72,41 @@ def fit_style_space(faces: FaceSet) -> StyleSpace:
     pictures = (axes * spread).T * mask
     # Weighed once when drawn and once when read: make reading what was drawn exact.
     synthesis = np.linalg.solve(pictures @ analysis, pictures)
+    light_analysis, light_synthesis = _light(analysis, synthesis, pictures, mask, basis, (weighted - mean) @ basis)
+    lit = np.concatenate(coarse) @ light_analysis
+    light_range = lit.mean(0) + np.array([[-LIGHT_RANGE], [LIGHT_RANGE]]) * lit.std(0)
     inside = _inside().reshape(-1)
     readings = np.concatenate([analysis, mask[:, None] * basis], 1)[inside]
     rest = np.zeros((len(mask), int(inside.sum()) - readings.shape[1]))
     rest[inside] = np.linalg.svd(readings)[0][:, readings.shape[1] :]
-    exact = (part.astype(np.float32) for part in (analysis, synthesis, rest))
+    exact = (
+        part.astype(np.float32) for part in (analysis, synthesis, light_analysis, light_synthesis, light_range, rest)
+    )
     no_axes, no_spreads = [np.zeros((0, 0), np.float16)] * 3, [np.zeros(0, np.float32)] * 3
     no_context = [np.zeros((0, 0), np.float32)] * 4
     return fit_person(fit_axes(StyleSpace(*exact, *no_axes, *no_spreads, *no_context), faces), faces)
 
 
-def _coarse_luminance(x: torch.Tensor) -> torch.Tensor:
+def _light(
+    analysis: NDArray[np.float64],
+    synthesis: NDArray[np.float64],
+    pictures: NDArray[np.float64],
+    mask: NDArray[np.float64],
+    basis: NDArray[np.float64],
+    varies: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of the directions in `basis` (144, K), along which faces vary by `varies` (N, K), those that a key changes: how
+    to read them, where coordinates are taken out, and how to draw them so that no coordinate changes."""
+    changed = LIGHT_CHANGES > 0
+    size = (varies.std(0) * LIGHT_CHANGES)[changed]
+    readings = np.concatenate([analysis, mask[:, None] * basis], 1)
+    drawn = np.concatenate([pictures, basis.T * mask])
+    drawn = np.linalg.solve(drawn @ readings, drawn)[COORDINATES:][changed] * size[:, None]
+    read = mask[:, None] * basis[:, changed] / size
+    return read - analysis @ (synthesis @ read), drawn
+
+
+def coarse_luminance(x: torch.Tensor) -> torch.Tensor:
     """As `Bands.coarse`, which needs the space."""
     rows = wavelet(WINDOW[2] // 2, 2)[: WINDOW[2] // BLOCK]
     return rows @ torch.nn.functional.avg_pool2d(luminance(tone(window(x))), 2) @ rows.T / COARSE_SCALE
@@ -111,13 +139,17 @@ def fit_axes(space: StyleSpace, faces: FaceSet) -> StyleSpace:
 def fit_person(space: StyleSpace, faces: FaceSet) -> StyleSpace:
     """The space with what a face's context says of its coordinates, fitted on these faces by linear regression."""
     bands, analysis = Bands(space), torch.from_numpy(space.analysis)
-    context = Context(bands)
+    context = Context(bands, space)
+    light_analysis = torch.from_numpy(space.light_analysis)
     seen, own = [], []
     for start, x in zip(range(0, len(faces), 500), _tensors(faces), strict=True):
-        seen.append(context(x, torch.from_numpy(faces.landmarks[start : start + 500])).double())
-        own.append((bands.coarse(*bands.split(x))[0].flatten(1) @ analysis).double())
+        coarse = bands.coarse(*bands.split(x))[0].flatten(1)
+        places = torch.from_numpy(faces.landmarks[start : start + 500])
+        seen.append(context(x, places, coarse @ light_analysis).double())
+        own.append((coarse @ analysis).double())
     known, coordinates = torch.cat(seen), torch.cat(own)
-    mean, spread = known.mean(0), known.std(0).clamp_min(LEAST_SPREAD)
+    mean, spread = known.mean(0), known.std(0)
+    spread[spread < LEAST_SPREAD] = 1
     known = (known - mean) / spread
     ridge = RIDGE * len(known) * torch.eye(known.shape[1], dtype=torch.float64)
     expectation = torch.linalg.solve(known.T @ known + ridge, known.T @ coordinates)

@@ -10,18 +10,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mfm_edge.factors import ATTRIBUTES
-from mfm_edge.style import BANDS, COORDINATES, DETAILS, NEIGHBOURS, STYLE_SIZE, original_signature, shuffled, signature
+from mfm_edge.style import (
+    BANDS,
+    COORDINATES,
+    DETAILS,
+    LIGHTS,
+    NEIGHBOURS,
+    STYLE_SIZE,
+    original_signature,
+    shuffled,
+    signature,
+)
 
 __all__ = ["Keys", "random_attributes", "random_keys"]
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """N keys as mfm_edge.style.StyleKey has them one by one: rotation (N,C,C), person (N,C), order, signs and
-    mark (N,DETAILS), signature_from and signature_to (N,1024); and attributes (N,A) in {-1,0,+1}."""
+    """N keys as mfm_edge.style.StyleKey has them one by one: rotation (N,C,C), person (N,C), light (N,L), order, signs
+    and mark (N,DETAILS), signature_from and signature_to (N,1024); and attributes (N,A) in {-1,0,+1}."""
 
     rotation: Tensor
     person: Tensor
+    light: Tensor
     order: Tensor
     signs: Tensor
     mark: Tensor
@@ -35,7 +46,7 @@ class Keys:
         signs = self.signs.gather(1, back)
         rotation = self.rotation.transpose(1, 2)
         signatures = self.signature_to, self.signature_from
-        return Keys(rotation, self.person, back, signs, self.mark, *signatures, self.attributes)
+        return Keys(rotation, self.person, -self.light, back, signs, self.mark, *signatures, self.attributes)
 
     def __getitem__(self, index: Tensor | slice) -> Keys:
         return Keys(*(getattr(self, name)[index] for name in self.__slots__))
@@ -43,17 +54,17 @@ class Keys:
     def to(self, device: torch.device) -> Keys:
         return Keys(*(getattr(self, name).to(device) for name in self.__slots__))
 
-    def style_inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def style_inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What the style encoder takes beside the faces and their landmarks."""
-        return self.rotation, self.person, self.signature_from, self.signature_to
+        return self.rotation, self.person, self.light, self.signature_from, self.signature_to
 
     def scramble(self) -> tuple[Tensor, Tensor, Tensor]:
         """What the decoder takes of a key."""
         return self.order, self.signs, self.mark
 
-    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def inputs(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What the modifier takes beside the faces and their landmarks."""
-        return self.rotation, self.person, *self.scramble(), self.signature_from, self.signature_to
+        return self.rotation, self.person, self.light, *self.scramble(), self.signature_from, self.signature_to
 
 
 HAIR_COLOURS = 4  # the first entries of ATTRIBUTES exclude each other
@@ -91,9 +102,11 @@ def random_keys(n: int, rng: np.random.Generator, *, attributes: np.ndarray | No
         rotation[:, band, band] = q * r.diagonal(dim1=1, dim2=2).sign()[:, None, :]
         start += size
     wanted = np.zeros((n, len(ATTRIBUTES)), np.float32) if attributes is None else attributes
-    person = torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), (n, COORDINATES)))
+    person, light = (
+        torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), (n, size))) for size in (COORDINATES, LIGHTS)
+    )
     order = torch.from_numpy(shuffled(rng.random((n, DETAILS // NEIGHBOURS, NEIGHBOURS))))
     signs, mark = torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), (2, n, DETAILS)))
     original = torch.from_numpy(original_signature()).expand(n, -1)
     coded = torch.from_numpy(signature(rng.random((n, STYLE_SIZE)) < 0.5, wanted))
-    return Keys(rotation, person, order, signs, mark, original, coded, torch.from_numpy(wanted))
+    return Keys(rotation, person, light, order, signs, mark, original, coded, torch.from_numpy(wanted))

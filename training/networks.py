@@ -1,7 +1,8 @@
 """The Multi-factor Modifier: content encoder, style encoder, repeat-and-add, decoder (paper section 3.1, Figure 3).
 
 Three changes against the paper, each measured first (see training/README.md):
-- the face is split into what the decoder must leave alone, coordinates that the key turns, and detail. The decoder
+- the face is split into what the decoder must leave alone, coordinates that the key turns, light that it changes, and
+  detail. The decoder
   draws the detail that it expects of a face with such coordinates; the key scrambles what is left over. All of it is
   undone exactly with the same key, so restoring needs no training, and the key leaves a mark by which it is known
   again: a wrong one makes another surrogate;
@@ -85,7 +86,8 @@ class ContentEncoder(nn.Module):
     """(N,3,128,128) RGB in -1..1, landmarks (N,5,2) px -> (N,256,32,32), zero outside the window: the same for original
     and surrogate.
 
-    It sees what the modifier leaves alone: coarse luminance without the coordinates that a key turns, coarse colour,
+    It sees what the modifier leaves alone: coarse luminance without the coordinates that a key turns and the light that
+    it changes, coarse colour,
     what surrounds the face, and where eyes, nose and mouth are. Its mean over channels is zero, which makes the
     repeat-and-add transparent: the mean over channels of the sum is the style code itself.
     """
@@ -277,6 +279,7 @@ class Modifier(nn.Module):
         landmarks: Tensor,
         rotation: Tensor,
         person: Tensor,
+        light: Tensor,
         order: Tensor,
         signs: Tensor,
         mark: Tensor,
@@ -285,7 +288,7 @@ class Modifier(nn.Module):
     ) -> Tensor:
         """Crops (N,3,128,128), landmarks of the originals (N,5,2) px and keys (training.keys) -> faces (N,3,128,128);
         not clamped in training mode."""
-        styles = self.style_encoder(x, landmarks, rotation, person, signature_from, signature_to)
+        styles = self.style_encoder(x, landmarks, rotation, person, light, signature_from, signature_to)
         return self.decoder.draw(x, self.change(x, landmarks, styles, (order, signs, mark)).window)
 
     def change(

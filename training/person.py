@@ -31,21 +31,30 @@ KEPT = torch.tensor([name not in _PERSONAL for name in ATTRIBUTES])
 
 
 class Context(nn.Module):
-    """Crop (N,3,128,128) and landmarks (N,5,2) px -> (N,CONTEXT): what the key does not change."""
+    """Crop (N,3,128,128), landmarks (N,5,2) px and how the original is lit (N,LIGHTS) -> (N,CONTEXT): what both
+    directions know."""
 
-    def __init__(self, bands: Bands) -> None:
+    def __init__(self, bands: Bands, space: StyleSpace) -> None:
         super().__init__()
         self.bands = bands
         self.register_buffer("template", torch.tensor(TEMPLATE, dtype=torch.float32), persistent=False)
+        self.register_buffer("light", torch.from_numpy(space.light_synthesis), persistent=False)
 
-    def forward(self, x: Tensor, landmarks: Tensor) -> Tensor:
+    def forward(self, x: Tensor, landmarks: Tensor, light_of_original: Tensor) -> Tensor:
         light, colour = self.bands.coarse(*self.bands.stays(*self.bands.split(x)))
-        return torch.cat([light.flatten(1), colour.flatten(1), (landmarks - self.template).flatten(1)], 1)
+        seen = torch.cat([light.flatten(1), colour.flatten(1), (landmarks - self.template).flatten(1)], 1)
+        return self.lit(seen, light_of_original)
+
+    def lit(self, context: Tensor, more: Tensor) -> Tensor:
+        """Context (N,CONTEXT) and a change of light (N,LIGHTS) -> context under that light."""
+        return torch.cat([context[:, :LIGHT] + more @ self.light, context[:, LIGHT:]], 1)
 
 
 class Person(nn.Module):
-    """Context (N,CONTEXT), person (N,COORDINATES) of the key and attributes (N,A), as `attributes` gives them
-    -> the coordinates expected of the original and those that are asked for, (N,COORDINATES) each."""
+    """Context (N,CONTEXT) of the original and under the surrogate's light, person (N,COORDINATES) of the key and
+    attributes (N,A), as `attributes` gives them -> the coordinates expected of the original and those that are asked
+    for, (N,COORDINATES) each. The latter rest on the surrogate's light alone: taken off by a wrong key, light is
+    nobody's."""
 
     def __init__(self, space: StyleSpace) -> None:
         super().__init__()
@@ -79,10 +88,11 @@ class Person(nn.Module):
         likely = torch.tanh(self.likely(context).detach()) ** 3 * self.kept
         return EMPHASIS * torch.where(asked.abs() > 0.5, asked, likely)
 
-    def forward(self, context: Tensor, person: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, context: Tensor, shown: Tensor, person: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
         expected = self.expected(context).detach()  # learned from real coordinates alone
-        changed = self.ask(torch.cat([self._whitened(context), expected, person, attributes], 1))
-        return expected, self._showable(context, expected + person @ self.variety + REACH * torch.tanh(changed))
+        fits = self.expected(shown).detach()
+        changed = self.ask(torch.cat([self._whitened(shown), fits, person, attributes], 1))
+        return expected, self._showable(shown, fits + person @ self.variety + REACH * torch.tanh(changed))
 
     def _showable(self, context: Tensor, coordinates: Tensor) -> Tensor:
         """Coordinates (N,COORDINATES), moved by as much as makes a face too bright or too dark for a picture in its

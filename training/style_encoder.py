@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -53,28 +54,48 @@ class StyleEncoder(nn.Module):
     """Crop, landmarks, key and the signatures (N,1024) of the face that comes in and of the one that goes out -> three
     style codes, (N,1024) each: theirs, and that of the face to show instead where the key turns out to be wrong.
 
-    Reads the face's coordinates in the style space. A surrogate's are those of a person whom the key asks for, and in
-    them, faintly and turned by the key, how the original differs from what was to be expected.
+    Reads the face's coordinates in the style space, and how it is lit. A surrogate's coordinates are those of a person
+    whom the key asks for, and in them, faintly and turned by the key, how the original differs from what was to be
+    expected. Its light is the original's, moved by the key; a wrong key leaves the surrogate's light alone.
     """
 
     def __init__(self, space: StyleSpace, bands: Bands) -> None:
         super().__init__()
-        blocks = torch.from_numpy(space.synthesis).view(-1, 1, BLOCKS, BLOCKS)
+        blocks = torch.from_numpy(np.concatenate([space.synthesis, space.light_synthesis])).view(-1, 1, BLOCKS, BLOCKS)
         cells = F.interpolate(blocks, scale_factor=BLOCK // 4)
         self.reader = StyleReader()
         self.bands = bands
-        self.context = Context(bands)
+        self.context = Context(bands, space)
         self.person = Person(space)
+        self.register_buffer("light_analysis", torch.from_numpy(space.light_analysis), persistent=False)
+        for name, end in zip(("darkest", "brightest"), space.light_range, strict=True):
+            self.register_buffer(name, torch.from_numpy(end), persistent=False)
         self.register_buffer("pictures", STYLE_GAIN * F.pad(cells, border(4)).flatten(1), persistent=False)
 
     def coordinates(self, x: Tensor) -> Tensor:
         """(N,3,128,128) -> (N,COORDINATES), of about unit variance over faces."""
-        light, _ = self.bands.coarse(*self.bands.split(x))
-        return light.flatten(1) @ self.person.analysis
+        return self.bands.coarse(*self.bands.split(x))[0].flatten(1) @ self.person.analysis
 
-    def draw(self, coordinates: Tensor, signature: Tensor) -> Tensor:
-        """Coordinates (N,COORDINATES) and signature (N,1024) -> style code (N,1024)."""
-        return coordinates @ self.pictures + signature
+    def light(self, x: Tensor) -> Tensor:
+        """(N,3,128,128) -> how the face is lit (N,LIGHTS)."""
+        return self.bands.coarse(*self.bands.split(x))[0].flatten(1) @ self.light_analysis
+
+    def relight(self, lit: Tensor, change: Tensor) -> Tensor:
+        """How a face is lit (N,LIGHTS) and a key's change of it (N,LIGHTS) -> how it is lit then: about so much more in
+        the middle of what faces have, less towards its ends, and what lies beyond them stays. The opposite change is
+        the exact inverse.
+
+        Were it just added, bright faces would be clipped, and a wrong key, which takes off what was not added, would
+        make light that no face has.
+        """
+        width = self.brightest - self.darkest
+        share, odds = (lit - self.darkest) / width, torch.exp(4 / width * change)
+        moved = self.darkest + width * share * odds / (1 + share * (odds - 1))
+        return torch.where((share > 0) & (share < 1), moved, lit)
+
+    def draw(self, coordinates: Tensor, light: Tensor, signature: Tensor) -> Tensor:
+        """Coordinates (N,COORDINATES), light (N,LIGHTS) and signature (N,1024) -> style code (N,1024)."""
+        return torch.cat([coordinates, light], 1) @ self.pictures + signature
 
     def forward(
         self,
@@ -82,22 +103,31 @@ class StyleEncoder(nn.Module):
         landmarks: Tensor,
         rotation: Tensor,
         person: Tensor,
+        light: Tensor,
         signature_from: Tensor,
         signature_to: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         own = self.coordinates(x)
         surrogate = (signature_to @ self.reader.direction) > 0
-        context = self.context(x, landmarks)
+        lit_from = self.light(x)
+        lit_to = self.relight(lit_from, light)
+        lit_original, lit_shown = (torch.where(surrogate, a, b) for a, b in ((lit_from, lit_to), (lit_to, lit_from)))
+        context = self.context(x, landmarks, lit_original)
+        shown = self.context.lit(context, lit_shown - lit_original)
         described_from, described_to = (
-            self.reader.describe(s, self.person.attributes(context, self.reader.attributes(s)))
+            self.reader.describe(s, self.person.attributes(shown, self.reader.attributes(s)))
             for s in (signature_from, signature_to)
         )
         described = torch.where(surrogate, described_to, described_from)
-        expected, asked = self.person(context, person, self.reader.attributes(described))
+        expected, asked = self.person(context, shown, person, self.reader.attributes(described))
         anonymised = asked + FAINT * _turn(rotation, own - expected)
         restored = expected + _within(_turn(rotation, own - asked) / FAINT)
         to = torch.where(surrogate, anonymised, restored)
-        return self.draw(own, described_from), self.draw(to, described_to), self.draw(asked, described)
+        return (
+            self.draw(own, lit_from, described_from),
+            self.draw(to, lit_to, described_to),
+            self.draw(asked, lit_shown, described),
+        )
 
 
 def _turn(rotation: Tensor, coordinates: Tensor) -> Tensor:

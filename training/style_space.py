@@ -35,6 +35,9 @@ SHADE = (1.115, 0.960, 0.901)
 class StyleSpace:
     """analysis (144, COORDINATES) float32: coarse luminance of the window -> whitened coordinates;
     synthesis (COORDINATES, 144) float32: change of coordinates -> change of coarse luminance, the exact inverse;
+    light_analysis (144, LIGHTS), light_synthesis (LIGHTS, 144) float32: the same for how the face is lit, in units of
+    what a key changes of it in the middle of the range. Neither reads or draws the other's;
+    light_range (2, LIGHTS) float32: between which of these values nearly all faces lie;
     rest (144, K) float32: orthonormal, what may change in the face besides: coordinates and what stays do not see it;
     coarse_axes, fine_axes, colour_axes (M, M) float16: principal axes of the three portions of the hidden part
     (training.bands), by falling variance;
@@ -47,6 +50,9 @@ class StyleSpace:
 
     analysis: NDArray[np.float32]
     synthesis: NDArray[np.float32]
+    light_analysis: NDArray[np.float32]
+    light_synthesis: NDArray[np.float32]
+    light_range: NDArray[np.float32]
     rest: NDArray[np.float32]
     coarse_axes: NDArray[np.float16]
     fine_axes: NDArray[np.float16]

@@ -64,7 +64,7 @@ def test_rounding_to_uint8_costs_little(network, x, places, keys):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("wrong", ["rotation", "person", "order", "signs", "mark", "signature_to"])
+@pytest.mark.parametrize("wrong", ["rotation", "person", "light", "order", "signs", "mark", "signature_to"])
 def test_a_wrong_key_does_not(network, x, places, keys, wrong):
     """Every part of the key is needed: with the two others right, the original does not come back."""
     other = random_keys(len(x), np.random.default_rng(1))
@@ -187,12 +187,52 @@ def test_with_a_wrong_key_comes_the_person_whom_that_key_asks_for(network, x, pl
 
 
 @torch.no_grad()
+def test_a_surrogate_is_lit_as_the_key_says_and_a_wrong_key_leaves_that_light(network, x, places, keys):
+    light = network.style_encoder.light
+    y = network(x, places, *keys.inputs())
+    torch.testing.assert_close(light(y), network.style_encoder.relight(light(x), keys.light), atol=2e-3, rtol=0)
+    assert (light(y) - light(x)).abs().mean() > 0.4
+    wrong = network(y, places, *random_keys(len(x), np.random.default_rng(4)).inverse().inputs())
+    torch.testing.assert_close(light(wrong), light(y), atol=2e-3, rtol=0)
+
+
+@torch.no_grad()
+def test_light_moves_within_what_faces_have_and_back_again(network, keys):
+    encoder = network.style_encoder
+    width = encoder.brightest - encoder.darkest
+    middle = (encoder.darkest + encoder.brightest) / 2
+    lit = middle + width * torch.tensor([-3.0, -0.5, -0.499, -0.1, 0.0, 0.3, 0.4999, 0.6])[:, None]
+    for change in (keys.light[:1], -keys.light[:1], 2 * torch.ones(1, len(width)), torch.zeros(1, len(width))):
+        moved = encoder.relight(lit, change)
+        torch.testing.assert_close(encoder.relight(moved, -change), lit, atol=1e-3, rtol=0)
+        within = (lit > encoder.darkest) & (lit < encoder.brightest)
+        assert (((moved > encoder.darkest) & (moved < encoder.brightest)) == within).all()
+        assert torch.equal(moved[~within], lit[~within])
+        torch.testing.assert_close(moved[4] - lit[4], change[0], atol=0.3, rtol=0)  # in the middle
+
+
+@torch.no_grad()
+def test_what_is_expected_of_the_original_does_not_depend_on_the_light_that_a_key_adds(network, x, places, keys):
+    """It is the original's own that counts, in both directions."""
+    encoder = network.style_encoder
+    torch.nn.init.normal_(encoder.person.expect[-1].weight, std=0.1)  # it begins as knowing nothing
+    y = network(x, places, *keys.inputs())
+    known, again = (
+        encoder.context(x, places, encoder.light(x)),
+        encoder.context(y, places, encoder.relight(encoder.light(y), -keys.light)),
+    )
+    torch.testing.assert_close(encoder.person.expected(known), encoder.person.expected(again), atol=5e-3, rtol=0)
+    told_by_the_surrogate = encoder.person.expected(encoder.context(y, places, encoder.light(y)))
+    assert (told_by_the_surrogate - encoder.person.expected(known)).abs().mean() > 0.05
+
+
+@torch.no_grad()
 def test_a_real_person_can_be_asked_for(network, x, places, keys):
     """What `like` finds makes just that person, until the networks beside the linear part have learned otherwise."""
     encoder = network.style_encoder
-    wanted, context = encoder.coordinates(x.roll(1, 0)), encoder.context(x, places)
+    wanted, context = encoder.coordinates(x.roll(1, 0)), encoder.context(x, places, encoder.light(x))
     person = encoder.person.like(wanted, encoder.person.expected(context))
-    asked = encoder.person(context, person, torch.zeros(len(x), 17))[1]
+    asked = encoder.person(context, context, person, torch.zeros(len(x), 17))[1]
     within = person.square().mean(1).sqrt() < 1.99
     assert within.any()
     torch.testing.assert_close(asked[within], wanted[within], atol=1e-3, rtol=1e-3)
@@ -203,9 +243,9 @@ def test_nobody_is_asked_for_who_is_too_bright_or_too_dark_for_a_picture(network
     """Nearly: coordinates are fewer than places. A face that fits is asked for as the key says."""
     person, space = network.style_encoder.person, network.style_encoder
     for light, key in ((1.0, 1.0), (4.0, 1.0), (1.0, 6.0)):
-        context = space.context(x, places)
+        context = space.context(x, places, space.light(x))
         context[:, :LIGHT] *= light
-        expected, asked = person(context, key * keys.person, torch.zeros(len(x), 17))
+        expected, asked = person(context, context, key * keys.person, torch.zeros(len(x), 17))
         wanted = expected + key * keys.person @ person.variety  # the networks beside the linear part know nothing yet
         beyond = [
             ((context[:, :LIGHT] + coordinates @ person.synthesis).abs() - BRIGHTEST).clamp_min(0)
@@ -226,7 +266,8 @@ def test_attributes_are_those_asked_for_or_else_the_likely_ones_of_the_original(
     keys, encoder = random_keys(len(x), np.random.default_rng(6), attributes=asked), network.style_encoder
     torch.nn.init.normal_(encoder.person.guess[-1].weight, std=0.3)  # it begins as knowing nothing
     told = [encoder.reader.attributes(s) for s in encoder(x, places, *keys.style_inputs())]
-    likely = torch.tanh(encoder.person.likely(encoder.context(x, places))) ** 3
+    shown = encoder.context(x, places, encoder.relight(encoder.light(x), keys.light))
+    likely = torch.tanh(encoder.person.likely(shown)) ** 3
     assert likely.std(0).min() > 1e-3
     likely[:, ~KEPT] = 0
     likely *= EMPHASIS
@@ -262,7 +303,8 @@ def test_style_code_reads_back_from_the_summed_latent(network, x, places):
 @torch.no_grad()
 def test_nothing_outside_the_window_changes(network, x, places):
     key = expand(b"k" * 32, np.zeros(17, np.float32))
-    parts = (key.rotation, key.person, key.order, key.signs, key.mark, key.signature_from, key.signature_to)
+    person = key.rotation, key.person, key.light
+    parts = (*person, key.order, key.signs, key.mark, key.signature_from, key.signature_to)
     y = network(x, places, *(torch.from_numpy(part).expand(len(x), *part.shape) for part in parts))
     change = (y - x).abs()
     window(change).zero_()
