@@ -1,9 +1,9 @@
 """Phase 1, closed form: fit the style space on the training faces.
 
-Principal components of the coarse luminance inside the face. Directions that must stay as in the input are taken out:
+Principal components of the coarse luminance inside the face. Directions that are not the person's are taken out:
 brightness and contrast, the strongest components (lighting), and those that carry smile, mouth opening and pose. What
-is left is what a key may turn. To what was taken out, but for smile and mouth, a key may add: light. Then the principal
-axes of the hidden part, among which a key scrambles, and what is to be expected of the coordinates.
+is left is what a key may turn. What was taken out, but for smile and mouth, is light, which a key may move. Then the
+principal axes of the hidden part, among which a key scrambles, and what is to be expected of the coordinates.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from training.wavelet import wavelet
 __all__ = ["coarse_luminance", "fit_axes", "fit_person", "fit_style_space"]
 
 LIGHTING_COMPONENTS = 4
-# By how much a key changes what stays otherwise, in standard deviations of faces: brightness, contrast, smile, mouth,
+# By how much a key changes what was taken out, in standard deviations of faces: brightness, contrast, smile, mouth,
 # where the nose points, across and down, which is light from a side for the most part, and the lighting components.
-LIGHT_RANGE = 3.0  # standard deviations on both sides, within which a face's light stays
 LIGHT_CHANGES = np.array([0.5, 0.5, 0, 0, 1, 1, 1, 1, 1, 1])
+LIGHT_RANGE = 3.0  # standard deviations on both sides, within which a face's light stays
 REST_SHARE = 0.1  # coefficients that belong to the face by less than this stay, as do those at the window's border
 LEAST_SPREAD = 1e-3  # of what is seen: the projection leaves but rounding in some directions, not to be enlarged
 PLAIN_SHARE = 0.85  # of the faces, those nearest to the mean, twice
@@ -48,12 +48,12 @@ def _tensors(faces: FaceSet) -> Iterator[torch.Tensor]:
 
 def fit_style_space(faces: FaceSet) -> StyleSpace:
     """Fit the space on the training faces (half a minute for 40,000)."""
-    coarse = [coarse_luminance(x).flatten(1).numpy() for x in _tensors(faces)]
+    coarse = np.concatenate([coarse_luminance(x).flatten(1).numpy() for x in _tensors(faces)])
     mask = face_blocks().reshape(-1).astype(np.float64)
-    weighted = np.concatenate(coarse).astype(np.float64) * mask
+    weighted = coarse.astype(np.float64) * mask
     mean = weighted.mean(0)
-    # Orthogonal to the flat picture and to the mean face: brightness and contrast of the input pass through unchanged,
-    # and coordinates are linear in the picture, so nothing has to be estimated from it when restoring.
+    # Orthogonal to the flat picture and to the mean face: coordinates tell nothing of brightness and contrast, and are
+    # linear in the picture, so nothing has to be estimated from it when restoring.
     nose = faces.landmarks[:, 2] - faces.landmarks.mean(1)
     carried = [faces.attributes[:, ATTRIBUTES.index(name)].astype(np.float64) for name in KEPT_ATTRIBUTES]
     kept = [mask, mean]
@@ -72,13 +72,14 @@ def fit_style_space(faces: FaceSet) -> StyleSpace:
     pictures = (axes * spread).T * mask
     # Weighed once when drawn and once when read: make reading what was drawn exact.
     synthesis = np.linalg.solve(pictures @ analysis, pictures)
-    light_analysis, light_synthesis = _light(analysis, synthesis, pictures, mask, basis, (weighted - mean) @ basis)
-    lit = np.concatenate(coarse) @ light_analysis
+    readings = np.concatenate([analysis, mask[:, None] * basis], 1)
+    drawn = np.concatenate([pictures, basis.T * mask])
+    light_analysis, light_synthesis = _light(readings, drawn, synthesis, ((weighted - mean) @ basis).std(0))
+    lit = coarse @ light_analysis
     light_range = lit.mean(0) + np.array([[-LIGHT_RANGE], [LIGHT_RANGE]]) * lit.std(0)
     inside = _inside().reshape(-1)
-    readings = np.concatenate([analysis, mask[:, None] * basis], 1)[inside]
     rest = np.zeros((len(mask), int(inside.sum()) - readings.shape[1]))
-    rest[inside] = np.linalg.svd(readings)[0][:, readings.shape[1] :]
+    rest[inside] = np.linalg.svd(readings[inside])[0][:, readings.shape[1] :]
     exact = (
         part.astype(np.float32) for part in (analysis, synthesis, light_analysis, light_synthesis, light_range, rest)
     )
@@ -88,22 +89,22 @@ def fit_style_space(faces: FaceSet) -> StyleSpace:
 
 
 def _light(
-    analysis: NDArray[np.float64],
+    readings: NDArray[np.float64],
+    drawn: NDArray[np.float64],
     synthesis: NDArray[np.float64],
-    pictures: NDArray[np.float64],
-    mask: NDArray[np.float64],
-    basis: NDArray[np.float64],
-    varies: NDArray[np.float64],
+    spread: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of the directions in `basis` (144, K), along which faces vary by `varies` (N, K), those that a key changes: how
-    to read them, where coordinates are taken out, and how to draw them so that no coordinate changes."""
+    """How to read the directions that a key changes, where coordinates are taken out, and how to draw them so that no
+    coordinate changes: (144, LIGHTS) and (LIGHTS, 144).
+
+    readings (144, COORDINATES + K), drawn (COORDINATES + K, 144): of coordinates, then of the directions that were
+    taken out, along which faces vary by spread (K,).
+    """
     changed = LIGHT_CHANGES > 0
-    size = (varies.std(0) * LIGHT_CHANGES)[changed]
-    readings = np.concatenate([analysis, mask[:, None] * basis], 1)
-    drawn = np.concatenate([pictures, basis.T * mask])
-    drawn = np.linalg.solve(drawn @ readings, drawn)[COORDINATES:][changed] * size[:, None]
-    read = mask[:, None] * basis[:, changed] / size
-    return read - analysis @ (synthesis @ read), drawn
+    size = (spread * LIGHT_CHANGES)[changed]
+    read = readings[:, COORDINATES:][:, changed] / size
+    exact = np.linalg.solve(drawn @ readings, drawn)[COORDINATES:][changed] * size[:, None]
+    return read - readings[:, :COORDINATES] @ (synthesis @ read), exact
 
 
 def coarse_luminance(x: torch.Tensor) -> torch.Tensor:

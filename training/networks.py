@@ -2,10 +2,9 @@
 
 Three changes against the paper, each measured first (see training/README.md):
 - the face is split into what the decoder must leave alone, coordinates that the key turns, light that it changes, and
-  detail. The decoder
-  draws the detail that it expects of a face with such coordinates; the key scrambles what is left over. All of it is
-  undone exactly with the same key, so restoring needs no training, and the key leaves a mark by which it is known
-  again: a wrong one makes another surrogate;
+  detail. The decoder draws the detail that it expects of a face with such coordinates; the key scrambles what is left
+  over. All of it is undone exactly with the same key, so restoring needs no training, and the key leaves a mark by
+  which it is known again: a wrong one makes another surrogate;
 - the style code is a picture: the part of the face's coarse luminance that makes the person;
 - only the 96x96 window around the face is computed, so what lies outside it is never touched and costs nothing.
 """
@@ -87,9 +86,8 @@ class ContentEncoder(nn.Module):
     and surrogate.
 
     It sees what the modifier leaves alone: coarse luminance without the coordinates that a key turns and the light that
-    it changes, coarse colour,
-    what surrounds the face, and where eyes, nose and mouth are. Its mean over channels is zero, which makes the
-    repeat-and-add transparent: the mean over channels of the sum is the style code itself.
+    it changes, coarse colour, what surrounds the face, and where eyes, nose and mouth are. Its mean over channels is
+    zero, which makes the repeat-and-add transparent: the mean over channels of the sum is the style code itself.
     """
 
     def __init__(self, bands: Bands) -> None:

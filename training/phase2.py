@@ -158,16 +158,13 @@ class Trainer:
             _, features_target = self.recogniser(real_target, view[:swaps])
             read_x = self.phase1.landmark_reader(x)
             own, lit = encoder.coordinates(x), encoder.light(x)
-        context = encoder.context(x, landmarks, lit)
-        expected = encoder.person.expected(context)
-        with torch.no_grad():
+            context = encoder.context(x, landmarks, lit)
             keys.light[:swaps] = (encoder.light(real_target) - lit[:swaps]).clamp(-2, 2)
-        shown = encoder.context.lit(context, encoder.relight(lit, keys.light) - lit)
-        likely = encoder.person.likely(shown)
-        with torch.no_grad():
+            shown = encoder.context.lit(context, encoder.relight(lit, keys.light) - lit)
             fits = encoder.person.expected(shown[:swaps])
             keys.person[:swaps] = encoder.person.like(encoder.coordinates(real_target), fits)
             self.modifier.decoder.traits.leave_out(keys.mark[:swaps])  # the photograph has its own
+        expected, likely = encoder.person.expected(context), encoder.person.likely(shown)
         styles = encoder(x, landmarks, *keys.style_inputs())
         change = self.modifier.change(x, landmarks, styles, keys.scramble())
         y = self.modifier.decoder.draw(x, change.window)

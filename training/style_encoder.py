@@ -74,11 +74,14 @@ class StyleEncoder(nn.Module):
 
     def coordinates(self, x: Tensor) -> Tensor:
         """(N,3,128,128) -> (N,COORDINATES), of about unit variance over faces."""
-        return self.bands.coarse(*self.bands.split(x))[0].flatten(1) @ self.person.analysis
+        return self._coarse(x) @ self.person.analysis
 
     def light(self, x: Tensor) -> Tensor:
         """(N,3,128,128) -> how the face is lit (N,LIGHTS)."""
-        return self.bands.coarse(*self.bands.split(x))[0].flatten(1) @ self.light_analysis
+        return self._coarse(x) @ self.light_analysis
+
+    def _coarse(self, x: Tensor) -> Tensor:
+        return self.bands.coarse(*self.bands.split(x))[0].flatten(1)
 
     def relight(self, lit: Tensor, change: Tensor) -> Tensor:
         """How a face is lit (N,LIGHTS) and a key's change of it (N,LIGHTS) -> how it is lit then: about so much more in
