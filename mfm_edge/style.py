@@ -86,6 +86,11 @@ class StyleKey:
     signature_from: FloatArray
     signature_to: FloatArray
 
+    @property
+    def anonymises(self) -> bool:
+        """Whether it makes surrogates; else it restores them."""
+        return bool(self.signature_to[signature_cells()[0]] > 0)
+
     def inverse(self) -> StyleKey:
         """The key of the opposite direction: restoring what this one anonymised, and the other way round."""
         back = np.empty_like(self.order)

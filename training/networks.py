@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mfm_edge.headroom import bend, squeeze, stretch
 from mfm_edge.style import PLANE, STYLE_SIZE
 from mfm_edge.types import WINDOW
 from training.bands import GRAIN, Bands
@@ -194,10 +195,9 @@ class Decoder(nn.Module):
         return self.draw(x, change.window), change.trust
 
     def draw(self, x: Tensor, change: Tensor) -> Tensor:
-        """Crop (N,3,128,128) and change of its toned window (N,3,96,96) -> face; not clamped in training mode."""
+        """Crop (N,3,128,128) and change of its toned window (N,3,96,96) -> face, not clamped."""
         inside = window(x)
-        y = x + F.pad(untone(tone(inside) + change) - inside, border(1))
-        return y if self.training else y.clamp(-1, 1)
+        return x + F.pad(untone(tone(inside) + change) - inside, border(1))
 
     def change(
         self,
@@ -270,6 +270,7 @@ class Modifier(nn.Module):
         self.style_encoder = StyleEncoder(space, bands)
         self.content_encoder = ContentEncoder(bands)
         self.decoder = Decoder(bands)
+        self.register_buffer("bend", torch.from_numpy(bend()), persistent=False)
 
     def forward(
         self,
@@ -285,9 +286,12 @@ class Modifier(nn.Module):
         signature_to: Tensor,
     ) -> Tensor:
         """Crops (N,3,128,128), landmarks of the originals (N,5,2) px and keys (training.keys) -> faces (N,3,128,128);
-        not clamped in training mode."""
+        not clamped. Surrogates are squeezed (mfm_edge.headroom), and stretched again before they are restored."""
+        surrogate = (signature_to @ self.style_encoder.reader.direction > 0)[:, :, None, None]
+        x = torch.where(surrogate, x, stretch(x, self.bend))
         styles = self.style_encoder(x, landmarks, rotation, person, light, signature_from, signature_to)
-        return self.decoder.draw(x, self.change(x, landmarks, styles, (order, signs, mark)).window)
+        y = self.decoder.draw(x, self.change(x, landmarks, styles, (order, signs, mark)).window)
+        return torch.where(surrogate, squeeze(y, self.bend), y)
 
     def change(
         self,

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mfm_edge.headroom import squeeze
 from training import losses
 from training.channel import channel, quantise
 from training.config import Config
@@ -167,7 +168,7 @@ class Trainer:
         expected, likely = encoder.person.expected(context), encoder.person.likely(shown)
         styles = encoder(x, landmarks, *keys.style_inputs())
         change = self.modifier.change(x, landmarks, styles, keys.scramble())
-        y = self.modifier.decoder.draw(x, change.window)
+        y = squeeze(self.modifier.decoder.draw(x, change.window), self.modifier.bend)
         terms: dict[str, Tensor] = {
             "clipped": losses.clipped(y),
             "unexpected": losses.unexpected([*change.left, own - expected], [*change.hidden, own]),
@@ -271,7 +272,7 @@ class Trainer:
         bands = self.modifier.decoder.bands
         with torch.no_grad():
             laid_over = change.grain + bands.to_window(*bands.show(change.scrambled))
-            real = self.modifier.decoder.draw(x, laid_over)
+            real = squeeze(self.modifier.decoder.draw(x, laid_over), self.modifier.bend)
             _, real_features = self.recogniser(real, view)
             real_looks = self.projected.look(real)
         told, attributes = dict[str, Tensor](), list[Tensor]()

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 
+from training.channel import quantise
 from training.config import PAPER_WEIGHTS, Config, Weights
 from training.data import FaceSet, load_faces, models_of, to_tensor
 from training.keys import random_keys
@@ -52,7 +53,7 @@ def sample_picture(network: Modifier, faces: FaceSet, path: Path) -> None:
     x, landmarks = to_tensor(faces.crops).to(device), torch.from_numpy(faces.landmarks).to(device)
     rng = np.random.default_rng(7)
     right, wrong = (random_keys(len(x), rng).to(device) for _ in range(2))
-    y = ((network(x, landmarks, *right.inputs()) + 1) * 127.5).round() / 127.5 - 1
+    y = quantise(network(x, landmarks, *right.inputs()))
     rows = [
         x,
         y,

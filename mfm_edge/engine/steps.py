@@ -1,4 +1,5 @@
-"""What every engine does around its three graphs: pixels to floats, the repeat-and-add, floats to pixels."""
+"""What every engine does around its three graphs: pixels to floats, the repeat-and-add, floats to pixels; and the
+headroom of surrogates."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from mfm_edge.align import TEMPLATE
 from mfm_edge.engine import Modified
 from mfm_edge.errors import ArgumentError
+from mfm_edge.headroom import bend, squeeze, stretch
 from mfm_edge.latent import repeat_add
 from mfm_edge.pixels import to_pixels, to_planes
 from mfm_edge.style import StyleKey
@@ -33,6 +35,8 @@ def run_parts(
     if len(keys) != n:
         raise ArgumentError(f"keys: got {len(keys)} for {n} crops, takes one for each")
     x = to_planes(np.ascontiguousarray(crops))
+    anonymises = np.array([key.anonymises for key in keys], bool)
+    x[~anonymises] = stretch(x[~anonymises], bend())
     places = np.broadcast_to(TEMPLATE.astype(np.float32), (n, *TEMPLATE.shape)) if landmarks is None else landmarks
     stacked = {part.name: np.stack([getattr(key, part.name) for key in keys]) for part in fields(StyleKey)}
     scramble = {name: stacked.pop(name) for name in ("order", "signs", "mark")}
@@ -48,4 +52,5 @@ def run_parts(
         **scramble,
         crop=x,
     )
+    y[anonymises] = squeeze(y[anonymises], bend())
     return Modified(to_pixels(y), trust[:, 0])
