@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from mfm_edge.engine.steps import run_parts
 from mfm_edge.headroom import BRIGHTEST, KNEE, bend, squeeze, stretch
+from mfm_edge.pixels import to_pixels, to_planes
+from mfm_edge.style import expand
 from mfm_edge.types import WINDOW
 
 
@@ -46,3 +49,25 @@ def test_tensors_are_treated_alike(faces):
         found = change(torch.from_numpy(faces), curve).numpy()
         np.testing.assert_allclose(found, change(faces, bend()), atol=1e-6)
         assert found.dtype == change(faces, bend()).dtype == np.float32
+
+
+def test_engines_squeeze_surrogates_alone_and_stretch_them_before_they_are_restored():
+    """Around a network that changes nothing, in one batch."""
+
+    def run(part: str, /, **inputs: np.ndarray) -> list[np.ndarray]:
+        n = len(inputs["crop"])
+        outputs = {
+            "style_encoder": [np.zeros((n, 1024), np.float32)] * 3,
+            "content_encoder": [np.zeros((n, 256, 32, 32), np.float32)],
+            "decoder": [inputs["crop"].copy(), np.ones((n, 1), np.float32)],
+        }
+        return outputs[part]
+
+    crops = np.random.default_rng(1).integers(0, 256, (3, 128, 128, 3), np.uint8)
+    key = expand(b"k" * 32, np.zeros(17, np.float32))
+    assert key.anonymises and not key.inverse().anonymises
+    found = run_parts(run, crops, [key.inverse(), key, key.inverse()]).faces
+    for change, index in ((stretch, [0, 2]), (squeeze, [1])):
+        expected = to_pixels(change(to_planes(crops[index]), bend()))
+        np.testing.assert_array_equal(found[index], expected)
+        assert (expected != crops[index]).any()

@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from mfm_edge.align import TEMPLATE
+from mfm_edge.headroom import stretch
 from mfm_edge.style import expand
 from training.bands import COLOUR, GRAIN
+from training.channel import quantise
 from training.keys import Keys, random_keys
 from training.networks import Modifier, read_back, repeat_add
 from training.person import EMPHASIS, KEPT, LIGHT
@@ -26,7 +28,7 @@ def network(space) -> Modifier:
         network.decoder.refine[-1].weight.normal_(0, 0.3)
         network.decoder.light[-1].weight.mul_(10)
         network.decoder.colour[-1].weight.mul_(10)
-    return network.train()  # not clamped
+    return network
 
 
 @pytest.fixture
@@ -61,6 +63,18 @@ def test_rounding_to_uint8_costs_little(network, x, places, keys):
     rounded = ((y + 1) * 127.5).round() / 127.5 - 1
     restored = network(rounded, places, *keys.inverse().inputs())
     assert 10 * torch.log10(4 / (restored - x).square().mean()) > 38
+
+
+@torch.no_grad()
+def test_what_would_be_clipped_comes_back(network, x, places, keys):
+    def psnr() -> torch.Tensor:
+        y = quantise(network(x, places, *keys.inputs()))
+        restored = network(y, places, *keys.inverse().inputs())
+        return 10 * torch.log10(4 / (restored - x).square().mean((1, 2, 3)))
+
+    with_headroom = psnr()
+    network.bend.zero_()
+    assert (with_headroom > psnr() + 2).all()
 
 
 @torch.no_grad()
@@ -134,6 +148,7 @@ def test_what_a_key_scrambles_is_told_apart_from_what_is_drawn(network, x, place
 @torch.no_grad()
 def test_the_encoder_sees_the_same_in_both_directions(network, x, places, keys):
     y = network(x, places, *keys.inputs())
+    y = stretch(y, network.bend)
     one, two = network.content_encoder.visible(x), network.content_encoder.visible(y)
     torch.testing.assert_close(one, two, atol=1e-4, rtol=0)
     style_from, style_to, asked = network.style_encoder(x, places, *keys.style_inputs())
@@ -180,7 +195,7 @@ def test_with_a_wrong_key_comes_the_person_whom_that_key_asks_for(network, x, pl
     encoder = network.style_encoder
     y = network(x, places, *keys.inputs())
     wrong = random_keys(len(x), np.random.default_rng(4)).inverse()
-    asked = encoder(y, places, *wrong.style_inputs())[2]
+    asked = encoder(stretch(y, network.bend), places, *wrong.style_inputs())[2]
     found = encoder.coordinates(network(y, places, *wrong.inputs()))
     expected = coarse_luminance_of(encoder.reader, asked) @ encoder.person.analysis
     torch.testing.assert_close(found, expected, atol=2e-3, rtol=1e-3)
@@ -190,10 +205,11 @@ def test_with_a_wrong_key_comes_the_person_whom_that_key_asks_for(network, x, pl
 def test_a_surrogate_is_lit_as_the_key_says_and_a_wrong_key_leaves_that_light(network, x, places, keys):
     light = network.style_encoder.light
     y = network(x, places, *keys.inputs())
-    torch.testing.assert_close(light(y), network.style_encoder.relight(light(x), keys.light), atol=2e-3, rtol=0)
-    assert (light(y) - light(x)).abs().mean() > 0.4
+    lit = light(stretch(y, network.bend))
+    torch.testing.assert_close(lit, network.style_encoder.relight(light(x), keys.light), atol=2e-3, rtol=0)
+    assert (lit - light(x)).abs().mean() > 0.4
     wrong = network(y, places, *random_keys(len(x), np.random.default_rng(4)).inverse().inputs())
-    torch.testing.assert_close(light(wrong), light(y), atol=2e-3, rtol=0)
+    torch.testing.assert_close(light(wrong), lit, atol=2e-3, rtol=0)
 
 
 @torch.no_grad()
@@ -216,7 +232,7 @@ def test_what_is_expected_of_the_original_does_not_depend_on_the_light_that_a_ke
     """It is the original's own that counts, in both directions."""
     encoder = network.style_encoder
     torch.nn.init.normal_(encoder.person.expect[-1].weight, std=0.1)  # it begins as knowing nothing
-    y = network(x, places, *keys.inputs())
+    y = stretch(network(x, places, *keys.inputs()), network.bend)
     known, again = (
         encoder.context(x, places, encoder.light(x)),
         encoder.context(y, places, encoder.relight(encoder.light(y), -keys.light)),
@@ -275,7 +291,7 @@ def test_attributes_are_those_asked_for_or_else_the_likely_ones_of_the_original(
     wanted = torch.where(torch.from_numpy(asked) == 0, likely, EMPHASIS * torch.from_numpy(asked))
     torch.testing.assert_close(told[1], wanted)
     torch.testing.assert_close(told[2], wanted)
-    y = network(x, places, *keys.inputs())
+    y = stretch(network(x, places, *keys.inputs()), network.bend)
     again = [encoder.reader.attributes(s) for s in encoder(y, places, *keys.inverse().style_inputs())]
     torch.testing.assert_close(again[0], wanted, atol=2e-3, rtol=0)
     torch.testing.assert_close(again[1], likely, atol=2e-3, rtol=0)
