@@ -18,10 +18,10 @@ from mfm_edge.types import CROP_SIZE, WINDOW
 
 __all__ = ["BRIGHTEST", "KNEE", "bend", "squeeze", "stretch"]
 
-KNEE = 0.8
+KNEE = 0.7
 """Pixels in -1..1: what is nearer to grey stays as it is."""
 
-BRIGHTEST = 1.08
+BRIGHTEST = 1.05
 """What white stands for in the face, and its negative what black does. More clips less, and makes more of codec noise
 in bright and dark places."""
 
