@@ -1,7 +1,7 @@
 """python -m export.fuse --out FILE: a model's three parts as one graph, from crop and key to face and trust.
 
 Between the parts stands mfm.RepeatAdd, an ONNX function that the file brings along (Reshape and Add): a runtime
-without a kernel for it takes it apart, one with a kernel calls that. What `mfm_edge.engine.steps` does around the graphs
+without a kernel for it takes it apart, one with a kernel calls that. What `mfm_edge.engine.steps` does around the graph
 is the caller's: pixels to floats and back, and the headroom of surrogates. Needs no torch: the parts are joined as they
 were exported.
 """
