@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from mfm_edge.style import face_mask
 from mfm_edge.types import CROP_SIZE, WINDOW
 
-__all__ = ["BRIGHTEST", "KNEE", "bend", "squeeze", "stretch"]
+__all__ = ["KNEE", "WHITE", "bend", "squeeze", "stretch"]
 
 KNEE = 0.7
 """Pixels in -1..1: what is nearer to grey stays as it is."""
 
-BRIGHTEST = 1.05
+WHITE = 1.05
 """What white stands for in the face, and its negative what black does. More clips less, and makes more of codec noise
 in bright and dark places."""
 
@@ -37,11 +37,11 @@ def bend() -> NDArray[np.float32]:
     share = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
     share[top : top + side, left : left + side] = ramp[:, None] * ramp
     share *= np.clip(4 * (face_mask(CROP_SIZE) - 0.05), 0, 1)
-    return np.float32((BRIGHTEST - 1) / (BRIGHTEST - KNEE)) * share
+    return np.float32((WHITE - 1) / (WHITE - KNEE)) * share
 
 
 def squeeze(faces: Any, bend: Any) -> Any:
-    """Faces (N,3,128,128), -BRIGHTEST..BRIGHTEST in the middle -> the same in -1..1. bend: as `bend` gives it.
+    """Faces (N,3,128,128), -WHITE..WHITE in the middle -> the same in -1..1. bend: as `bend` gives it.
 
     Of numpy arrays or tensors, both of one kind, which training runs this on, too.
     """
@@ -52,6 +52,4 @@ def squeeze(faces: Any, bend: Any) -> Any:
 
 def stretch(faces: Any, bend: Any) -> Any:
     """The inverse of `squeeze` for faces in -1..1; bend: the same."""
-    level = abs(faces).clip(KNEE)
-    beyond = (level - KNEE) / (1 - KNEE)
-    return faces * ((KNEE + (1 - KNEE) * beyond / (1 - bend * beyond)) / level)
+    return squeeze(faces, -bend)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mfm_edge.engine.steps import run_parts
-from mfm_edge.headroom import BRIGHTEST, KNEE, bend, squeeze, stretch
+from mfm_edge.headroom import KNEE, WHITE, bend, squeeze, stretch
 from mfm_edge.pixels import to_pixels, to_planes
 from mfm_edge.style import expand
 from mfm_edge.types import WINDOW
@@ -14,7 +14,7 @@ from mfm_edge.types import WINDOW
 @pytest.fixture
 def faces() -> np.ndarray:
     """Every level there is and somewhat more, all over the crop."""
-    return np.random.default_rng(0).uniform(-BRIGHTEST, BRIGHTEST, (3, 3, 128, 128)).astype(np.float32)
+    return np.random.default_rng(0).uniform(-WHITE, WHITE, (3, 3, 128, 128)).astype(np.float32)
 
 
 def test_what_is_squeezed_is_stretched_again(faces):
@@ -24,7 +24,7 @@ def test_what_is_squeezed_is_stretched_again(faces):
 def test_in_the_face_it_fits_into_a_picture_and_keeps_its_order(faces):
     inside = bend() == bend().max()
     assert inside.mean() > 0.15
-    ramp = np.linspace(-BRIGHTEST, BRIGHTEST, 1000, dtype=np.float32)[:, None, None, None]
+    ramp = np.linspace(-WHITE, WHITE, 1000, dtype=np.float32)[:, None, None, None]
     squeezed = squeeze(np.broadcast_to(ramp, (1000, 1, 128, 128)), bend())
     middle = squeezed[:, 0, inside]
     assert np.abs(middle).max() == pytest.approx(1, abs=1e-6)

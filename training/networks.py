@@ -213,8 +213,7 @@ class Decoder(nn.Module):
         """
         bands, (order, signs, mark) = self.bands, key
         code_from, code_to = read_back(latent_from), read_back(latent_to)
-        _, picture_from = self.reader(code_from)
-        surrogate = self.reader(code_to)[0] > 0
+        picture_from, surrogate = self.reader(code_from), self.reader.surrogate(code_to)
         light, colour = bands.split(x)
         own, grain = bands.hidden(light, colour), bands.grain(x)
         stays = bands.stays(light, colour)[0]
@@ -241,7 +240,7 @@ class Decoder(nn.Module):
         # With a wrong key comes out what every other key makes: a surrogate, of the person whom that key asks for.
         doubt = (1 - trust) * (otherwise - code_to)
         code_to = code_to + doubt
-        picture_to = self.reader(code_to)[1]
+        picture_to = self.reader(code_to)
         picture, known_to = picture_to - picture_from, stays + bands.show(nothing, picture_to)[0]
         h_to = self.think(repeat_add(latent_to, doubt), code_to)
         drawn_coarse = self.first_look(h_to, known_to, traits_to)
@@ -287,7 +286,7 @@ class Modifier(nn.Module):
     ) -> Tensor:
         """Crops (N,3,128,128), landmarks of the originals (N,5,2) px and keys (training.keys) -> faces (N,3,128,128);
         not clamped. Surrogates are squeezed (mfm_edge.headroom), and stretched again before they are restored."""
-        surrogate = (signature_to @ self.style_encoder.reader.direction > 0)[:, :, None, None]
+        surrogate = self.style_encoder.reader.surrogate(signature_to)[:, :, None, None]
         x = torch.where(surrogate, x, stretch(x, self.bend))
         styles = self.style_encoder(x, landmarks, rotation, person, light, signature_from, signature_to)
         y = self.decoder.draw(x, self.change(x, landmarks, styles, (order, signs, mark)).window)

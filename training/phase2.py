@@ -267,7 +267,7 @@ class Trainer:
         """One update of V, which learns attributes from the labels of x; returns its losses.
 
         Real faces carry what a key scrambles of them, too: who has that is told at a glance, and nothing else is looked
-        at then. That it does not grow, losses.unexpected sees to.
+        at then. That it does not grow, losses.unexpected sees to. They are squeezed for the same reason.
         """
         bands = self.modifier.decoder.bands
         with torch.no_grad():

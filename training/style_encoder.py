@@ -21,7 +21,7 @@ STYLE_GAIN = 2.0  # the picture in the style code against luminance in -1..1, so
 
 
 class StyleReader(nn.Module):
-    """Takes a style code apart: whether it is a surrogate's, the picture, and the code without that sign."""
+    """Takes a style code apart: the picture, whether it is a surrogate's, and what attributes it asks for."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,11 +35,14 @@ class StyleReader(nn.Module):
         self.register_buffer("asked", own[:, 0].clone(), persistent=False)
         self.register_buffer("places", torch.zeros(len(own), STYLE_SIZE).scatter_(1, own, 1.0), persistent=False)
 
-    def forward(self, style: Tensor) -> tuple[Tensor, Tensor]:
-        """style (N,1024) -> sign (N,1), +1 for surrogates and -1 for originals; picture (N,1,12,12)."""
-        sign = style @ self.direction
+    def forward(self, style: Tensor) -> Tensor:
+        """style (N,1024) -> picture (N,1,12,12)."""
         picture = (style * self.inside / STYLE_GAIN).view(-1, 1, PLANE, PLANE)
-        return sign, F.avg_pool2d(window(picture, 4), BLOCK // 4)
+        return F.avg_pool2d(window(picture, 4), BLOCK // 4)
+
+    def surrogate(self, style: Tensor) -> Tensor:
+        """Style code or signature (N,1024) -> whether it is a surrogate's (N,1) bool; else an original's."""
+        return style @ self.direction > 0
 
     def attributes(self, signature: Tensor) -> Tensor:
         """Signature (N,1024) -> the attributes that it asks for (N,A), -1, 0 or +1; an original's asks for none."""
@@ -111,7 +114,7 @@ class StyleEncoder(nn.Module):
         signature_to: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         own = self.coordinates(x)
-        surrogate = (signature_to @ self.reader.direction) > 0
+        surrogate = self.reader.surrogate(signature_to)
         lit_from = self.light(x)
         lit_to = self.relight(lit_from, light)
         lit_original, lit_shown = (torch.where(surrogate, a, b) for a, b in ((lit_from, lit_to), (lit_to, lit_from)))

@@ -185,7 +185,7 @@ def test_insider_sees_what_the_key_moves() -> None:
     insider, x = Insider(network), Photos(faces.crops[:4], faces.landmarks[:4])
     with torch.no_grad():
         made = network(to_tensor(x.crops), torch.from_numpy(x.landmarks), *keys.inputs())
-    y = ((made.permute(0, 2, 3, 1) + 1) * 127.5).round().byte().numpy()
+    y = ((made.clamp(-1, 1).permute(0, 2, 3, 1) + 1) * 127.5).round().byte().numpy()
     before, after = insider.see(x, surrogates=False), insider.see(replace(x, crops=y), surrogates=True)
     used = slice(before.shape[1])
     moved = np.take_along_axis(before, keys.order[:, used].numpy(), 1) * keys.signs[:, used].numpy()

@@ -187,7 +187,7 @@ def test_a_surrogate_is_the_person_whom_the_key_asks_for(network, x, places, key
 
 
 def coarse_luminance_of(reader, style):
-    return reader(style)[1].flatten(1)
+    return reader(style).flatten(1)
 
 
 @torch.no_grad()

@@ -48,7 +48,7 @@ def test_nobody_has_none(traits, keys):
 @torch.no_grad()
 def test_other_traits_are_another_face_and_the_right_ones_come_off(space, faces):
     torch.manual_seed(0)
-    network, n = Modifier(space).train(), 4
+    network, n = Modifier(space), 4
     x = torch.from_numpy(faces.crops[:n]).permute(0, 3, 1, 2).float() / 127.5 - 1
     places, keys = torch.from_numpy(faces.landmarks[:n]), random_keys(n, np.random.default_rng(0))
     y = network(x, places, *keys.inputs())
