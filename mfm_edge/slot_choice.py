@@ -1,9 +1,9 @@
-"""Which of a stream's or picture's keys a new face gets: the first whose surrogate looks natural, and like
-somebody else."""
+"""Which of a stream's or picture's keys a new face gets: one whose surrogate looks natural, and unlike
+the original and the others."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +12,23 @@ from mfm_edge.align import align
 from mfm_edge.critic import Critic
 from mfm_edge.engine import Engine
 from mfm_edge.slots import from_left
-from mfm_edge.style import FaceKeys
+from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.track import TrackedFace
 from mfm_edge.types import SLOTS, AlignedFace, Face
 
-__all__ = ["FAR", "NATURAL", "TRIES", "SlotChoice", "TrackSlots"]
+__all__ = ["FAR", "TRIES", "UNLIKE", "SlotChoice", "TrackSlots"]
 
 FAR = 10.0
 """Distance from which two faces look like two people. Of pairs of photos of one person 24 in 25 are nearer, of pairs
 of people and of surrogates and their originals one in four. Whoever asks for more gets surrogates that are all alike,
 since they lie all on the other side of the original."""
 
-NATURAL = 0.5
-"""From which a surrogate is natural enough for no better one to be looked for: three in ten of those that keys make."""
+UNLIKE = 0.4
+"""What a surrogate's distance from the mean of the others that were tried counts for, against how natural it is. By
+naturalness alone, or as far as possible from the original, surrogates under two passwords would be alike."""
 
-TRIES = 8
-"""Most keys that a face is tried under, a third of a second for a live stream. On average it is 5."""
+TRIES = 6
+"""How many keys a face is tried under, a third of a second for a live stream."""
 
 
 class SlotChoice:
@@ -35,7 +36,7 @@ class SlotChoice:
 
     A key asks for a person without knowing the original, so that now and then somebody is asked to look much like
     himself, and more often like nobody who fits into the picture. Here that is seen, and another slot's key taken. A
-    slot tells of the original no more than that the keys before it would have left too much of it, or suited it less.
+    slot tells of the original no more than that the other keys would have left too much of it, or suited it less.
     """
 
     def __init__(self, engine: Engine, critic: Critic) -> None:
@@ -45,22 +46,25 @@ class SlotChoice:
         """face: about to be anonymised. first: the slot to try first, the others follow. taken: slots of other people
         who are seen at the same time, which are left to them as long as there are others.
 
-        Returns the first slot whose surrogate is at least FAR from the original and at least NATURAL. Where there is
-        none in TRIES, of those that are far enough the most natural; where none is, the one that is furthest.
+        Of TRIES slots whose surrogates are at least FAR from the original it returns the one that is most natural and,
+        by UNLIKE, least like the others; where none is, the one that is furthest from the original.
         """
-        own = self._critic.look(face.crop[None]).embeddings[0]
         in_turn = [(first + step) % SLOTS for step in range(SLOTS)]
-        candidates = [slot for slot in in_turn if slot not in taken] or in_turn
-        tried: list[tuple[bool, float, int]] = []
-        for slot in candidates[:TRIES]:
-            surrogate = self._engine.modify(face.crop[None], [keys.of(slot)], face.landmarks[None]).faces
-            looks = self._critic.look(surrogate)
-            distance, natural = float(np.linalg.norm(looks.embeddings[0] - own)), float(looks.natural[0])
-            hides = distance >= FAR
-            if hides and natural >= NATURAL:
-                return slot
-            tried.append((hides, natural if hides else distance, slot))
-        return max(tried, key=lambda one: one[:2])[2]
+        slots = ([slot for slot in in_turn if slot not in taken] or in_turn)[:TRIES]
+        looks = self._critic.look(np.concatenate([face.crop[None], *self._surrogates(face, [*map(keys.of, slots)])]))
+        own, tried = looks.embeddings[0], looks.embeddings[1:]
+        distance = np.linalg.norm(tried - own, axis=1)
+        if not (distance >= FAR).any():
+            return slots[int(distance.argmax())]
+        mean_of_others = (tried.sum(0) - tried) / max(1, len(slots) - 1)
+        score = looks.natural[1:] + UNLIKE * np.linalg.norm(tried - mean_of_others, axis=1)
+        return slots[int(np.where(distance >= FAR, score, -np.inf).argmax())]
+
+    def _surrogates(self, face: AlignedFace, keys: Sequence[StyleKey]) -> Iterator[NDArray[np.uint8]]:
+        """As many at a time as the engine takes."""
+        for some in (keys[start : start + self._engine.batch] for start in range(0, len(keys), self._engine.batch)):
+            crops, landmarks = np.repeat(face.crop[None], len(some), 0), np.repeat(face.landmarks[None], len(some), 0)
+            yield self._engine.modify(crops, some, landmarks).faces
 
     def in_picture(
         self, frame: NDArray[np.uint8], faces: Sequence[Face], trusted: Sequence[bool], keys: FaceKeys

@@ -1,4 +1,4 @@
-"""A new face gets the first key whose surrogate looks natural and like somebody else, and keeps it."""
+"""A new face gets a key whose surrogate looks natural and unlike the original and other keys', and keeps it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mfm_edge import Factors, MfmRuntime, runtime
 from mfm_edge.critic import Looks
 from mfm_edge.engine import Modified
 from mfm_edge.factors import KeyDerivation
-from mfm_edge.slot_choice import FAR, NATURAL, TRIES, SlotChoice
+from mfm_edge.slot_choice import FAR, TRIES, UNLIKE, SlotChoice
 from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.types import SLOTS, AlignedFace, Face, Treatment
 
@@ -47,52 +47,69 @@ class Painter:
 
 
 class Opinion:
-    """Stands in for the critic: an original is at 0, and of each slot's surrogate it thinks what it is told, a distance
-    and how natural."""
+    """Stands in for the critic: an original is at 0, and of each slot's surrogate it thinks what it is told, where it
+    lies and how natural it is."""
 
-    def __init__(self, told: dict[int, tuple[float, float]], otherwise: tuple[float, float]) -> None:
+    def __init__(self, told: dict[int, tuple[float, float, float]], otherwise: tuple[float, float, float]) -> None:
         self.told, self.otherwise = told, otherwise
 
     def look(self, crops: NDArray[np.uint8]) -> Looks:
         slots = [int(crop[64, 64, 0]) - 100 for crop in crops]
-        seen = [(0.0, 9.0) if slot < 0 else self.told.get(slot, self.otherwise) for slot in slots]
-        return Looks(
-            np.array([[one[0], 0] for one in seen], np.float32), np.array([one[1] for one in seen], np.float32)
-        )
+        seen = np.array([(0, 0, 9) if s < 0 else self.told.get(s, self.otherwise) for s in slots], np.float32)
+        return Looks(seen[:, :2], seen[:, 2])
 
 
-def choice(told: dict[int, tuple[float, float]], otherwise: tuple[float, float]) -> tuple[SlotChoice, list[int]]:
+def choice(
+    told: dict[int, tuple[float, float, float]], otherwise: tuple[float, float, float]
+) -> tuple[SlotChoice, list[int]]:
     engine = Painter(KEYS)
     critic: Any = Opinion(told, otherwise)
     return SlotChoice(engine, critic), engine.tried
 
 
-NEAR, APART, PLAIN, ODD = 0.9 * FAR, 1.01 * FAR, NATURAL + 0.01, NATURAL - 0.01
+NEAR, APART = 0.9 * FAR, 1.01 * FAR
 
 
-def test_the_first_slot_that_hides_the_person_and_looks_natural_is_taken_and_no_other_tried() -> None:
-    chooser, tried = choice({5: (NEAR, PLAIN), 6: (APART, ODD), 7: (APART, PLAIN), 8: (2 * FAR, 9)}, (0, 0))
+def test_the_most_natural_of_those_that_hide_the_person_is_taken_and_no_more_tried_than_promised() -> None:
+    told = {15: (APART, 0, 0.1), 0: (APART, 0, 0.4), 1: (NEAR, 0, 5), 2: (APART, 0, 0.2), TRIES - 2: (APART, 0, 9)}
+    chooser, tried = choice(told, (APART, 0, 0))
+    assert chooser.choose(CROP, KEYS, 14, ()) == 0
+    assert tried == [14, 15, *range(TRIES - 2)]
+
+
+def test_of_those_as_natural_it_is_the_one_that_is_least_like_the_others() -> None:
+    chooser, _ = choice({7: (0, -APART, 0.3)}, (0, APART, 0.3))
     assert chooser.choose(CROP, KEYS, 5, ()) == 7
-    assert tried == [5, 6, 7]
-
-
-def test_where_none_is_natural_it_is_the_most_natural_that_hides_the_person() -> None:
-    told = {1: (APART, ODD), 3: (2 * FAR, ODD - 1), 4: (NEAR, PLAIN), TRIES - 2: (APART, PLAIN)}
-    chooser, tried = choice(told, (APART, ODD - 2))
-    assert chooser.choose(CROP, KEYS, 14, ()) == 1
-    assert tried == [14, 15, *range(TRIES - 2)]  # and no further: the next would have done
+    # Where it lies outweighs how natural it is by so much a unit of distance from the others' mean, and no more.
+    others = TRIES - 1
+    gain = UNLIKE * (2 * APART - 2 * APART / others)
+    for less, slot in ((gain - 0.1, 7), (gain + 0.1, 5)):
+        chooser, _ = choice({7: (0, -APART, 0.3 - less)}, (0, APART, 0.3))
+        assert chooser.choose(CROP, KEYS, 5, ()) == slot
 
 
 def test_where_none_hides_the_person_it_is_the_one_that_comes_nearest_to_it() -> None:
-    chooser, _ = choice({1: (0.7 * FAR, PLAIN), 4: (0.8 * FAR, ODD)}, (0.1 * FAR, PLAIN))
-    assert chooser.choose(CROP, KEYS, 14, ()) == 4
+    chooser, _ = choice({1: (0.7 * FAR, 0, 1), 2: (0, 0.8 * FAR, -1)}, (0.1 * FAR, 0, 1))
+    assert chooser.choose(CROP, KEYS, 14, ()) == 2
 
 
 def test_slots_of_others_are_left_to_them_while_there_are_more() -> None:
-    chooser, tried = choice({}, (APART, PLAIN))
+    chooser, tried = choice({4: (APART, 0, 1)}, (APART, 0, 0))
     assert chooser.choose(CROP, KEYS, 2, {2, 3, 5}) == 4
-    assert chooser.choose(CROP, KEYS, 2, set(range(SLOTS))) == 2
-    assert tried == [4, 2]
+    assert tried == [4, 6, 7, 8, 9, 10]
+    assert chooser.choose(CROP, KEYS, 4, set(range(SLOTS)) - {9}) == 9
+    assert tried[TRIES:] == [9]
+    assert chooser.choose(CROP, KEYS, 2, set(range(SLOTS))) == 4
+    assert tried[TRIES + 1 :] == [2, 3, 4, 5, 6, 7]
+
+
+def test_no_more_faces_go_through_the_engine_at_once_than_it_takes() -> None:
+    chooser, tried = choice({4: (APART, 0, 1)}, (APART, 0, 0))
+    engine: Any = chooser._engine
+    engine.batch, calls, modify = 4, list[int](), engine.modify
+    engine.modify = lambda crops, *others: calls.append(len(crops)) or modify(crops, *others)
+    assert chooser.choose(CROP, KEYS, 1, ()) == 4
+    assert calls == [4, TRIES - 4] and tried == [1, 2, 3, 4, 5, 6]
 
 
 class Faces:

@@ -20,6 +20,8 @@ __all__ = ["UnexportedEngine"]
 class UnexportedEngine:
     """What experiments need of an engine. network: on the processor, in evaluation mode."""
 
+    batch = 8
+
     def __init__(self, network: Modifier) -> None:
         self._parts = dict(network.named_children())
 
