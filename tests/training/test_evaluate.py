@@ -5,10 +5,13 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from mfm_edge.engine.onnx import OnnxEngine
+from mfm_edge.style import FaceKeys, StyleKey
 from training.data import FaceSet
 from training.evaluate import EXPERIMENTS, README_BEGIN, README_END, main, publish
+from training.experiments import diversity as ten_passwords
 from training.experiments.control import requests
 from training.experiments.made import WRONG, Made, make_faces
 from training.experiments.passwords import BIT_PASSWORD, flipped, places, similar_passwords
@@ -82,6 +85,32 @@ def test_similar_passwords_are_drawn_and_counted(faces, tmp_path):
     assert [len(table.rows) for table in section.tables] == [1, 7]
     worst = section.goals[1].value * judge.tolerance
     assert worst == pytest.approx(min(float(row[3]) for row in section.tables[1].rows)) and worst > 0
+
+
+def test_every_face_has_ten_passwords_of_its_own(faces, monkeypatch):
+    """And each pair of its surrogates is compared, in chosen slots: by a judge who goes by how bright they are."""
+    slots, seen, used = iter([2, 5] * 10), list[FaceKeys](), list[StyleKey]()
+
+    def choose(_choice: object, _x: object, _places: object, keys: list[FaceKeys]) -> list[int]:
+        seen.extend(keys)
+        return [next(slots) for _ in keys]
+
+    def modify(_engine: object, x: np.ndarray, _places: object, keys: list[StyleKey]) -> np.ndarray:
+        used.extend(keys)
+        return x
+
+    monkeypatch.setattr(ten_passwords, "choose_slots", choose)
+    monkeypatch.setattr(ten_passwords, "modify", modify)
+
+    def embed(x: np.ndarray) -> torch.Tensor:
+        return torch.eye(2)[: len(x)]
+
+    same = iter([[True, False]] * 20 + [[False, False]] * 25)
+    judge = SimpleNamespace(name="stand-in", tolerance=1.0, embed=embed, same=lambda _a, _b: np.array(next(same)))
+    section = ten_passwords.diversity(OnnxEngine(), faces.take(slice(2)), [judge])
+    assert section.goals[0].value == pytest.approx(20 / 90)
+    assert len({keys.of(0).signs.tobytes() for keys in seen}) == 20
+    assert used == [keys.of(slot) for keys, slot in zip(seen, [2, 5] * 10, strict=True)]
 
 
 def test_publishing_replaces_the_table_and_nothing_else(tmp_path):

@@ -6,9 +6,13 @@ from itertools import combinations
 
 import numpy as np
 
+from mfm_edge.critic import Critic
 from mfm_edge.engine.onnx import OnnxEngine
+from mfm_edge.factors import Factors
+from mfm_edge.slot_choice import SlotChoice
+from mfm_edge.style import FaceKeys
 from training.data import FaceSet
-from training.experiments.subject import modify, random_keys
+from training.experiments.subject import choose_slots, modify
 from training.metrics.judges import Judge
 from training.report import Goal, Section, Table
 
@@ -18,9 +22,17 @@ PASSWORDS = 10
 
 
 def diversity(engine: OnnxEngine, faces: FaceSet, judges: list[Judge]) -> Section:
-    """Every face under the same ten keys, every pair of keys compared."""
-    x, keys = faces.crops, random_keys(PASSWORDS, np.random.default_rng(10))
-    surrogates = [modify(engine, x, faces.landmarks, [key]) for key in keys]
+    """Every face under ten passwords of its own, each in the slot that the runtime chooses, every pair compared.
+
+    Ten for all faces would measure how much these ten happen to be alike.
+    """
+    x, rng, none = faces.crops, np.random.default_rng(10), Factors("-").attribute_vector()
+    choice, surrogates = SlotChoice(engine, Critic()), []
+    for _ in range(PASSWORDS):
+        keys = [FaceKeys(rng.bytes(32), none) for _ in x]
+        slots = choose_slots(choice, x, faces.landmarks, keys)
+        own = [of_face.of(slot) for of_face, slot in zip(keys, slots, strict=True)]
+        surrogates.append(modify(engine, x, faces.landmarks, own))
     section = Section("Diversity")
     rows: list[list[str | float | None]] = []
     for judge in judges:
