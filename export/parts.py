@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mfm_edge.align import TEMPLATE
-from mfm_edge.style import COORDINATES, DETAILS, LIGHTS, NEIGHBOURS, STYLE_SIZE, shuffled
+from mfm_edge.style import COORDINATES, DETAILS, LIGHTS, NEIGHBOURS, STYLE_SIZE, SURROUNDINGS, shuffled
 from training.networks import LATENT_CHANNELS, Modifier
 
 __all__ = ["example_inputs", "split"]
@@ -31,7 +31,7 @@ def example_inputs(part: str, batch: int, *, seed: int = 0) -> dict[str, Tensor]
         return {"crop": crop, "landmarks": places}
     if part == "style_encoder":
         rotation = torch.linalg.qr(torch.randn(batch, COORDINATES, COORDINATES, generator=generator))[0]
-        person = torch.randn(batch, COORDINATES, generator=generator)
+        person = torch.randn(batch, COORDINATES + SURROUNDINGS, generator=generator)
         light = torch.randn(batch, LIGHTS, generator=generator)
         codes = torch.randn(2, batch, STYLE_SIZE, generator=generator)
         return {

@@ -31,6 +31,7 @@ __all__ = [
     "NEIGHBOURS",
     "PLANE",
     "STYLE_SIZE",
+    "SURROUNDINGS",
     "FaceKeys",
     "StyleKey",
     "expand",
@@ -47,6 +48,7 @@ STYLE_SIZE = PLANE * PLANE
 # Coordinates turn only among others of similar variance: noise of the codec in a weak one never blows up a strong one.
 BANDS = (12, 20)
 COORDINATES = sum(BANDS)
+SURROUNDINGS = 32  # ways in which a key may imagine what surrounds a face otherwise than it is
 LIGHTS = 8  # ways in which a key may light a face differently
 BLOCK = 8  # px; coarse luminance is the means of such blocks of the window, detail is what varies within them
 # Of the window: luminance of every pixel, and two of colour for every 4x4 px.
@@ -65,8 +67,9 @@ class StyleKey:
     """What a secret and the attributes mean to the network, for one direction.
 
     rotation: (COORDINATES, COORDINATES) float32, orthogonal, block diagonal by BANDS.
-    person: (COORDINATES,) float32, +1 or -1: the person that the key asks for, the same in both directions. Everybody
-    is as unusual as everybody else, and in no coordinate more than in others: single ones far out make no face.
+    person: (COORDINATES + SURROUNDINGS,) float32, +1 or -1: the person that the key asks for, the same in both
+    directions: how it differs from what fits into the picture, and which other surroundings it is to fit into. All are
+    equally unusual, and in no coordinate more than in others: single ones far out make no face.
     light: (LIGHTS,) float32, +1 or -1: how the key lights the face differently, back again in the other direction.
     order: (DETAILS,) int64: where each component of unexpected detail comes from, a permutation within every
     NEIGHBOURS of them; signs: (DETAILS,) float32, +1 or -1, by which they are multiplied then.
@@ -176,9 +179,9 @@ def expand(secret: bytes, attributes: FloatArray) -> StyleKey:
 
     secret: at least 16 bytes from factors.derive_secret. attributes: (A,) float32 in {-1, 0, +1}.
     """
-    code, turns, asked = STYLE_SIZE // 8, 16 * COORDINATES**2, COORDINATES // 8
+    code, turns, asked = STYLE_SIZE // 8, 16 * COORDINATES**2, (COORDINATES + SURROUNDINGS) // 8
     sizes = [code, turns, asked, 4 * DETAILS, DETAILS // 8, DETAILS // 8, LIGHTS // 8]
-    stream = np.frombuffer(hashlib.shake_256(b"mfm-edge style 6" + secret).digest(sum(sizes)), np.uint8)
+    stream = np.frombuffer(hashlib.shake_256(b"mfm-edge style 7" + secret).digest(sum(sizes)), np.uint8)
     bits, turn, person, draws, flips, marks, lights = np.split(stream, np.cumsum(sizes)[:-1])
     normal = _normal(turn).reshape(COORDINATES, COORDINATES)
     rotation = np.zeros((COORDINATES, COORDINATES), np.float32)

@@ -17,8 +17,8 @@ class Weights:
     attr_kept: float = 1.0  # the same for what nobody asks for and stays as in the original
     likely: float = 1.0  # the attributes that the context tells of the original, against its labels
     adv: float = 0.0  # eq. 3, on fixed identity labels
-    feat: float = 16.0  # eq. 4
-    feat_local: float = 14.0  # the same for the local features, as push_features
+    feat: float = 24.0  # eq. 4
+    feat_local: float = 21.0  # the same for the local features, as push_features
     rec: float = 1.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
     gan: float = 5.0  # hinge loss of all discriminators

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from mfm_edge.factors import ATTRIBUTES
 
-__all__ = ["FaceSet", "label_columns", "load_faces", "mirrored", "models_of", "to_tensor"]
+__all__ = ["FaceSet", "label_columns", "load_faces", "mirrored", "models_of", "tensors_of", "to_tensor"]
 
 # Column of the CelebA labels behind each factor, and whether the label says the opposite of the factor.
 label_columns: dict[str, tuple[str, bool]] = {
@@ -100,3 +101,9 @@ def to_tensor(crops: NDArray[np.uint8]) -> torch.Tensor:
     """(N, 128, 128, 3) uint8 RGB -> (N, 3, 128, 128) float32 in -1..1, channels last."""
     x = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def tensors_of(faces: FaceSet, size: int = 500) -> Iterator[torch.Tensor]:
+    """All crops in turn, `size` at a time, as `to_tensor` makes them."""
+    for start in range(0, len(faces), size):
+        yield to_tensor(faces.crops[start : start + size])

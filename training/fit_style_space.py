@@ -3,12 +3,12 @@
 Principal components of the coarse luminance inside the face. Directions that are not the person's are taken out:
 brightness and contrast, the strongest components (lighting), and those that carry smile, mouth opening and pose. What
 is left is what a key may turn. What was taken out, but for smile and mouth, is light, which a key may move. Then the
-principal axes of the hidden part, among which a key scrambles, and what is to be expected of the coordinates.
+principal axes of the hidden part, among which a key scrambles; and whom a key asks for (`fit_person.py`,
+`fit_surroundings.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -19,13 +19,14 @@ from mfm_edge.factors import ATTRIBUTES
 from mfm_edge.style import BLOCK, COORDINATES, NEIGHBOURS, face_blocks
 from mfm_edge.types import WINDOW
 from training.bands import GRAIN, Bands, face_share
-from training.data import FaceSet, to_tensor
-from training.person import Context
+from training.data import FaceSet, tensors_of
+from training.fit_person import fit_person
+from training.fit_surroundings import fit_surroundings
 from training.style_space import COARSE_SCALE, SPREAD_LIMIT, StyleSpace, luminance, window
 from training.tone import tone
 from training.wavelet import wavelet
 
-__all__ = ["coarse_luminance", "fit_axes", "fit_person", "fit_style_space"]
+__all__ = ["coarse_luminance", "fit_axes", "fit_style_space"]
 
 LIGHTING_COMPONENTS = 4
 # By how much a key changes what was taken out, in standard deviations of faces: brightness, contrast, smile, mouth,
@@ -33,22 +34,13 @@ LIGHTING_COMPONENTS = 4
 LIGHT_CHANGES = np.array([0.5, 0.5, 0, 0, 1, 1, 1, 1, 1, 1])
 LIGHT_RANGE = 3.0  # standard deviations on both sides, within which a face's light stays
 REST_SHARE = 0.1  # coefficients that belong to the face by less than this stay, as do those at the window's border
-LEAST_SPREAD = 1e-3  # of what is seen: the projection leaves but rounding in some directions, not to be enlarged
-PLAIN_SHARE = 0.85  # of the faces, those nearest to the mean, twice
-VARIED = 2.2  # the variety asked for against theirs: more makes two keys' faces differ more, and both less natural
-RIDGE = 0.02  # of the regression of coordinates on their context, which rounding and codecs disturb
 ROUNDING = 0.004  # half a level of uint8: nothing varies less
 KEPT_ATTRIBUTES = ("smiling", "mouth_open")
 
 
-def _tensors(faces: FaceSet) -> Iterator[torch.Tensor]:
-    for start in range(0, len(faces), 500):
-        yield to_tensor(faces.crops[start : start + 500])
-
-
 def fit_style_space(faces: FaceSet) -> StyleSpace:
     """Fit the space on the training faces (half a minute for 40,000)."""
-    coarse = np.concatenate([coarse_luminance(x).flatten(1).numpy() for x in _tensors(faces)])
+    coarse = np.concatenate([coarse_luminance(x).flatten(1).numpy() for x in tensors_of(faces)])
     mask = face_blocks().reshape(-1).astype(np.float64)
     weighted = coarse.astype(np.float64) * mask
     mean = weighted.mean(0)
@@ -84,8 +76,9 @@ def fit_style_space(faces: FaceSet) -> StyleSpace:
         part.astype(np.float32) for part in (analysis, synthesis, light_analysis, light_synthesis, light_range, rest)
     )
     no_axes, no_spreads = [np.zeros((0, 0), np.float16)] * 3, [np.zeros(0, np.float32)] * 3
-    no_context = [np.zeros((0, 0), np.float32)] * 4
-    return fit_person(fit_axes(StyleSpace(*exact, *no_axes, *no_spreads, *no_context), faces), faces)
+    no_context = [np.zeros((0, 0), np.float32)] * 5
+    fitted = fit_person(fit_axes(StyleSpace(*exact, *no_axes, *no_spreads, *no_context), faces), faces)
+    return fit_surroundings(fitted, faces)
 
 
 def _light(
@@ -125,7 +118,7 @@ def fit_axes(space: StyleSpace, faces: FaceSet) -> StyleSpace:
     bands = Bands(space)
     products = [torch.zeros(size, size, dtype=torch.float64) for size in bands.sizes[:GRAIN]]
     totals = [torch.zeros(size, dtype=torch.float64) for size in bands.sizes[:GRAIN]]
-    for x in _tensors(faces):
+    for x in tensors_of(faces):
         for product, total, portion in zip(products, totals, bands.hidden(*bands.split(x)), strict=True):
             portion = portion.double()
             product += portion.T @ portion
@@ -135,41 +128,6 @@ def fit_axes(space: StyleSpace, faces: FaceSet) -> StyleSpace:
         space, coarse_axes=coarse[0], fine_axes=fine[0], colour_axes=colour[0],
         coarse_spread=coarse[1], fine_spread=fine[1], colour_spread=colour[1],
     )  # fmt: skip
-
-
-def fit_person(space: StyleSpace, faces: FaceSet) -> StyleSpace:
-    """The space with what a face's context says of its coordinates, fitted on these faces by linear regression."""
-    bands, analysis = Bands(space), torch.from_numpy(space.analysis)
-    context = Context(bands, space)
-    light_analysis = torch.from_numpy(space.light_analysis)
-    seen, own = [], []
-    for start, x in zip(range(0, len(faces), 500), _tensors(faces), strict=True):
-        coarse = bands.coarse(*bands.split(x))[0].flatten(1)
-        places = torch.from_numpy(faces.landmarks[start : start + 500])
-        seen.append(context(x, places, coarse @ light_analysis).double())
-        own.append((coarse @ analysis).double())
-    known, coordinates = torch.cat(seen), torch.cat(own)
-    mean, spread = known.mean(0), known.std(0)
-    spread[spread < LEAST_SPREAD] = 1
-    known = (known - mean) / spread
-    ridge = RIDGE * len(known) * torch.eye(known.shape[1], dtype=torch.float64)
-    expectation = torch.linalg.solve(known.T @ known + ridge, known.T @ coordinates)
-    left = coordinates - known @ expectation
-    # Whom a key asks for should be plain people: not the glasses, hats and odd light that vary most.
-    left = left[torch.from_numpy(~faces.attributes[:, ATTRIBUTES.index("eyeglasses")])]
-    for _ in range(2):
-        variety = _variety(left)
-        radius = (left @ torch.linalg.inv(variety)).square().sum(1)
-        left = left[radius <= radius.quantile(PLAIN_SHARE)]
-    variety = VARIED * _variety(left)
-    found = (part.numpy().astype(np.float32) for part in (mean, spread, expectation, variety))
-    return replace(space, **dict(zip(("context_mean", "context_spread", "expectation", "variety"), found, strict=True)))
-
-
-def _variety(left: torch.Tensor) -> torch.Tensor:
-    """(N, COORDINATES) -> matrix that makes numbers like these of uncorrelated ones, also where N is small."""
-    covariance = left.T @ left / len(left) + 1e-4 * torch.eye(left.shape[1], dtype=left.dtype)
-    return torch.linalg.cholesky(covariance).T
 
 
 def _axes(product: torch.Tensor, total: torch.Tensor, count: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:

@@ -17,6 +17,7 @@ from mfm_edge.style import (
     LIGHTS,
     NEIGHBOURS,
     STYLE_SIZE,
+    SURROUNDINGS,
     original_signature,
     shuffled,
     signature,
@@ -27,8 +28,8 @@ __all__ = ["Keys", "random_attributes", "random_keys"]
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """N keys as mfm_edge.style.StyleKey has them one by one: rotation (N,C,C), person (N,C), light (N,L), order, signs
-    and mark (N,DETAILS), signature_from and signature_to (N,1024); and attributes (N,A) in {-1,0,+1}."""
+    """N keys as mfm_edge.style.StyleKey has them one by one: rotation (N,C,C), person (N,C+S), light (N,L), order,
+    signs and mark (N,DETAILS), signature_from and signature_to (N,1024); and attributes (N,A) in {-1,0,+1}."""
 
     rotation: Tensor
     person: Tensor
@@ -103,7 +104,8 @@ def random_keys(n: int, rng: np.random.Generator, *, attributes: np.ndarray | No
         start += size
     wanted = np.zeros((n, len(ATTRIBUTES)), np.float32) if attributes is None else attributes
     person, light = (
-        torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), (n, size))) for size in (COORDINATES, LIGHTS)
+        torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), (n, size)))
+        for size in (COORDINATES + SURROUNDINGS, LIGHTS)
     )
     order = torch.from_numpy(shuffled(rng.random((n, DETAILS // NEIGHBOURS, NEIGHBOURS))))
     signs, mark = torch.from_numpy(rng.choice(np.array([-1, 1], np.float32), (2, n, DETAILS)))

@@ -17,10 +17,11 @@ from training.bands import Bands
 from training.style_space import StyleSpace
 from training.tone import BRIGHTEST
 
-__all__ = ["CONTEXT", "EMPHASIS", "KEPT", "LIGHT", "Context", "Person"]
+__all__ = ["CONTEXT", "EMPHASIS", "KEPT", "LIGHT", "PLACES", "Context", "Person"]
 
 LIGHT = 144
-CONTEXT = LIGHT + 72 + 10  # coarse luminance, coarse colour, landmarks
+PLACES = LIGHT + 72
+CONTEXT = PLACES + 10  # coarse luminance, then coarse colour, and from PLACES on landmarks
 REACH = 1.0  # how far a coordinate may be drawn elsewhere than the key says, in standard deviations
 HIDDEN = 256
 EMPHASIS = 4.0  # how loudly attributes are told: key bits and surroundings drown what is told at 1
@@ -51,14 +52,23 @@ class Context(nn.Module):
 
 
 class Person(nn.Module):
-    """Context (N,CONTEXT) of the original and under the surrogate's light, person (N,COORDINATES) of the key and
-    attributes (N,A), as `attributes` gives them -> the coordinates expected of the original and those that are asked
-    for, (N,COORDINATES) each. The latter rest on the surrogate's light alone: taken off by a wrong key, light is
-    nobody's."""
+    """Context (N,CONTEXT) of the original and under the surrogate's light, person (N,COORDINATES+SURROUNDINGS) of the
+    key and attributes (N,A), as `attributes` gives them -> the coordinates expected of the original and those that are
+    asked for, (N,COORDINATES) each. The latter rest on the surrogate's light alone: taken off by a wrong key, light is
+    nobody's. They fit into surroundings that the key imagines: else all keys would ask for people who fit into the
+    original's, who are alike."""
 
     def __init__(self, space: StyleSpace) -> None:
         super().__init__()
-        for name in ("context_mean", "context_spread", "expectation", "variety", "analysis", "synthesis"):
+        for name in (
+            "context_mean",
+            "context_spread",
+            "expectation",
+            "variety",
+            "surroundings",
+            "analysis",
+            "synthesis",
+        ):
             self.register_buffer(name, torch.from_numpy(getattr(space, name)), persistent=False)
         self.register_buffer("kept", KEPT.float(), persistent=False)
         self.expect = nn.Sequential(nn.Linear(CONTEXT, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, COORDINATES))
@@ -90,9 +100,14 @@ class Person(nn.Module):
 
     def forward(self, context: Tensor, shown: Tensor, person: Tensor, attributes: Tensor) -> tuple[Tensor, Tensor]:
         expected = self.expected(context).detach()  # learned from real coordinates alone
-        fits = self.expected(shown).detach()
-        changed = self.ask(torch.cat([self._whitened(shown), fits, person, attributes], 1))
-        return expected, self._showable(shown, fits + person @ self.variety + REACH * torch.tanh(changed))
+        imagined, differs = self.imagined(shown, person), person[:, :COORDINATES]
+        fits = self.expected(imagined).detach()
+        changed = self.ask(torch.cat([self._whitened(imagined), fits, differs, attributes], 1))
+        return expected, self._showable(shown, fits + differs @ self.variety + REACH * torch.tanh(changed))
+
+    def imagined(self, context: Tensor, person: Tensor) -> Tensor:
+        """Context (N,CONTEXT) -> the one into which the person (N,COORDINATES+SURROUNDINGS) is to fit."""
+        return context + person[:, COORDINATES:] @ self.surroundings
 
     def _showable(self, context: Tensor, coordinates: Tensor) -> Tensor:
         """Coordinates (N,COORDINATES), moved by as much as makes a face too bright or too dark for a picture in its

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mfm_edge.headroom import squeeze
+from mfm_edge.style import COORDINATES
 from training import losses
 from training.channel import channel, quantise
 from training.config import Config
@@ -162,8 +163,8 @@ class Trainer:
             context = encoder.context(x, landmarks, lit)
             keys.light[:swaps] = (encoder.light(real_target) - lit[:swaps]).clamp(-2, 2)
             shown = encoder.context.lit(context, encoder.relight(lit, keys.light) - lit)
-            fits = encoder.person.expected(shown[:swaps])
-            keys.person[:swaps] = encoder.person.like(encoder.coordinates(real_target), fits)
+            fits = encoder.person.expected(encoder.person.imagined(shown[:swaps], keys.person[:swaps]))
+            keys.person[:swaps, :COORDINATES] = encoder.person.like(encoder.coordinates(real_target), fits)
             self.modifier.decoder.traits.leave_out(keys.mark[:swaps])  # the photograph has its own
         expected, likely = encoder.person.expected(context), encoder.person.likely(shown)
         styles = encoder(x, landmarks, *keys.style_inputs())

@@ -15,7 +15,7 @@ from training.style_space import StyleSpace, border, window
 
 __all__ = ["StyleEncoder", "StyleReader"]
 
-FAINT = 0.3  # of the original's coordinates in a surrogate's; their noise grows by the inverse of it when restored
+FAINT = 0.4  # of the original's coordinates in a surrogate's; their noise grows by the inverse of it when restored
 FURTHEST = 3.0  # from what was expected, in usual distances from the mean
 STYLE_GAIN = 2.0  # the picture in the style code against luminance in -1..1, so that it weighs as much as the key bits
 

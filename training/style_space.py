@@ -45,7 +45,8 @@ class StyleSpace:
     may shuffle among each other, and none above SPREAD_LIMIT times the median.
     context_mean, context_spread (CONTEXT,) float32: of what both directions know of a face (training.person);
     expectation (CONTEXT, COORDINATES) float32: whitened context -> the coordinates to be expected with it;
-    variety (COORDINATES, COORDINATES) float32: numbers of unit variance -> how people differ from that.
+    variety (COORDINATES, COORDINATES) float32: numbers of unit variance -> how people differ from that;
+    surroundings (SURROUNDINGS, CONTEXT) float32: signs of a key -> how it imagines the context otherwise.
     """
 
     analysis: NDArray[np.float32]
@@ -64,6 +65,7 @@ class StyleSpace:
     context_spread: NDArray[np.float32]
     expectation: NDArray[np.float32]
     variety: NDArray[np.float32]
+    surroundings: NDArray[np.float32]
 
     def axes(self) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float16]]:
         """Those of the three portions, in their order."""

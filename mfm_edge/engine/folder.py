@@ -18,7 +18,7 @@ Precision = Literal["f32", "f16", "int8", "int8-symmetric"]
 SHIPPED_MODEL = Path(__file__).parent.parent / "models" / "mfm"
 PARTS = ("content_encoder", "style_encoder", "decoder")
 CARD = "card.json"
-CARD_FORMAT = 9
+CARD_FORMAT = 10
 MAX_CARD_BYTES = 1 << 20
 """Longest card that is read."""
 

@@ -18,7 +18,8 @@ def test_random_keys_look_like_expanded_secrets():
     assert abs(keys.person.numpy().std() - 1) < 0.06 and abs(persons.std() - 1) < 0.06
     assert abs(np.corrcoef(persons)[np.triu_indices(50, 1)]).mean() < 0.2
     lights = np.stack([key.light for key in real])
-    assert lights.shape == keys.light.shape and set(keys.light.unique().tolist()) == set(np.unique(lights)) == {-1, 1}
+    assert lights.shape == keys.light.shape and persons.shape == keys.person.shape
+    assert set(keys.light.unique().tolist()) == set(np.unique(lights)) == {-1, 1}
     assert abs(keys.light.mean()) < 0.2 and abs(lights.mean()) < 0.2
     assert abs(keys.signs.mean()) < 0.02 and set(keys.signs.unique().tolist()) == set(real[0].signs.tolist())
     moved = [np.mean(order == np.arange(DETAILS)) for order in (*keys.order.numpy(), *(key.order for key in real))]

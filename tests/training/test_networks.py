@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from mfm_edge.align import TEMPLATE
 from mfm_edge.headroom import stretch
-from mfm_edge.style import expand
+from mfm_edge.style import COORDINATES, expand
 from training.bands import COLOUR, GRAIN
 from training.channel import quantise
 from training.keys import Keys, random_keys
@@ -247,11 +247,27 @@ def test_a_real_person_can_be_asked_for(network, x, places, keys):
     """What `like` finds makes just that person, until the networks beside the linear part have learned otherwise."""
     encoder = network.style_encoder
     wanted, context = encoder.coordinates(x.roll(1, 0)), encoder.context(x, places, encoder.light(x))
-    person = encoder.person.like(wanted, encoder.person.expected(context))
-    asked = encoder.person(context, context, person, torch.zeros(len(x), 17))[1]
+    surroundings = keys.person[:, COORDINATES:]
+    imagined = encoder.person.imagined(context, keys.person)
+    person = encoder.person.like(wanted, encoder.person.expected(imagined))
+    asked = encoder.person(context, context, torch.cat([person, surroundings], 1), torch.zeros(len(x), 17))[1]
     within = person.square().mean(1).sqrt() < 1.99
     assert within.any()
     torch.testing.assert_close(asked[within], wanted[within], atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_a_key_asks_for_who_fits_into_the_surroundings_that_it_imagines(network, x, places, keys):
+    """What is expected of the original knows nothing of that."""
+    person, encoder = network.style_encoder.person, network.style_encoder
+    torch.nn.init.normal_(person.expect[-1].weight, std=0.01)  # it begins as knowing nothing
+    context, nothing = encoder.context(x, places, encoder.light(x)) * 0.2, torch.zeros(len(x), 17)
+    elsewhere = 0.3 * keys.person
+    elsewhere[:, :COORDINATES] = 0
+    expected, asked = person(context, context, elsewhere, nothing)
+    assert torch.equal(expected, person(context, context, 0 * elsewhere, nothing)[0])
+    torch.testing.assert_close(asked, person.expected(context + elsewhere[:, COORDINATES:] @ person.surroundings))
+    assert (asked - expected).abs().mean() > 0.05
 
 
 @torch.no_grad()
@@ -261,8 +277,10 @@ def test_nobody_is_asked_for_who_is_too_bright_or_too_dark_for_a_picture(network
     for light, key in ((1.0, 1.0), (4.0, 1.0), (1.0, 6.0)):
         context = space.context(x, places, space.light(x))
         context[:, :LIGHT] *= light
-        expected, asked = person(context, context, key * keys.person, torch.zeros(len(x), 17))
-        wanted = expected + key * keys.person @ person.variety  # the networks beside the linear part know nothing yet
+        asked = person(context, context, key * keys.person, torch.zeros(len(x), 17))[1]
+        imagined = person.expected(person.imagined(context, key * keys.person))
+        # The networks beside the linear part know nothing yet.
+        wanted = imagined + key * keys.person[:, :COORDINATES] @ person.variety
         beyond = [
             ((context[:, :LIGHT] + coordinates @ person.synthesis).abs() - BRIGHTEST).clamp_min(0)
             for coordinates in (wanted, asked)

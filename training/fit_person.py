@@ -1,0 +1,62 @@
+"""Phase 1, closed form: what surrounds a face says of its coordinates, and how people differ from that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfm_edge.factors import ATTRIBUTES
+from training.bands import Bands
+from training.data import FaceSet, tensors_of
+from training.person import Context
+from training.style_space import StyleSpace
+
+__all__ = ["contexts", "fit_person"]
+
+LEAST_SPREAD = 1e-3  # of what is seen: the projection leaves but rounding in some directions, not to be enlarged
+PLAIN_SHARE = 0.85  # of the faces, those nearest to the mean, twice
+VARIED = 2.2  # the variety asked for against theirs: more makes two keys' faces differ more, and both less natural
+RIDGE = 0.02  # of the regression of coordinates on their context, which rounding and codecs disturb
+
+
+def contexts(space: StyleSpace, faces: FaceSet) -> tuple[Tensor, Tensor]:
+    """The faces' contexts (N, CONTEXT) and coordinates (N, COORDINATES), float64."""
+    bands, analysis = Bands(space), torch.from_numpy(space.analysis)
+    context = Context(bands, space)
+    light_analysis = torch.from_numpy(space.light_analysis)
+    seen, own = [], []
+    places = torch.from_numpy(faces.landmarks).split(500)
+    for x, landmarks in zip(tensors_of(faces, 500), places, strict=True):
+        coarse = bands.coarse(*bands.split(x))[0].flatten(1)
+        seen.append(context(x, landmarks, coarse @ light_analysis).double())
+        own.append((coarse @ analysis).double())
+    return torch.cat(seen), torch.cat(own)
+
+
+def fit_person(space: StyleSpace, faces: FaceSet) -> StyleSpace:
+    """The space with what a face's context says of its coordinates, fitted on these faces by linear regression."""
+    known, coordinates = contexts(space, faces)
+    mean, spread = known.mean(0), known.std(0)
+    spread[spread < LEAST_SPREAD] = 1
+    known = (known - mean) / spread
+    ridge = RIDGE * len(known) * torch.eye(known.shape[1], dtype=torch.float64)
+    expectation = torch.linalg.solve(known.T @ known + ridge, known.T @ coordinates)
+    left = coordinates - known @ expectation
+    # Whom a key asks for should be plain people: not the glasses, hats and odd light that vary most.
+    left = left[torch.from_numpy(~faces.attributes[:, ATTRIBUTES.index("eyeglasses")])]
+    for _ in range(2):
+        variety = _variety(left)
+        radius = (left @ torch.linalg.inv(variety)).square().sum(1)
+        left = left[radius <= radius.quantile(PLAIN_SHARE)]
+    variety = VARIED * _variety(left)
+    found = (part.numpy().astype(np.float32) for part in (mean, spread, expectation, variety))
+    return replace(space, **dict(zip(("context_mean", "context_spread", "expectation", "variety"), found, strict=True)))
+
+
+def _variety(left: torch.Tensor) -> torch.Tensor:
+    """(N, COORDINATES) -> matrix that makes numbers like these of uncorrelated ones, also where N is small."""
+    covariance = left.T @ left / len(left) + 1e-4 * torch.eye(left.shape[1], dtype=left.dtype)
+    return torch.linalg.cholesky(covariance).T
