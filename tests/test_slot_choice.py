@@ -35,7 +35,7 @@ class Painter:
 
     def modify(self, crops: NDArray[np.uint8], keys: Any, landmarks: object = None) -> Modified:
         assert isinstance(landmarks, np.ndarray) and landmarks.shape == (len(crops), 5, 2)
-        faces = np.empty_like(crops)
+        faces = np.empty((len(keys), *crops.shape[1:]), np.uint8)
         for painted, key in zip(faces, keys, strict=True):
             self.tried.append(self.number(key))
             painted[:] = 100 + self.tried[-1]
@@ -107,7 +107,7 @@ def test_no_more_faces_go_through_the_engine_at_once_than_it_takes() -> None:
     chooser, tried = choice({4: (APART, 0, 1)}, (APART, 0, 0))
     engine: Any = chooser._engine
     engine.batch, calls, modify = 4, list[int](), engine.modify
-    engine.modify = lambda crops, *others: calls.append(len(crops)) or modify(crops, *others)
+    engine.modify = lambda crops, keys, places: calls.append(len(keys)) or modify(crops, keys, places)
     assert chooser.choose(CROP, KEYS, 1, ()) == 4
     assert calls == [4, TRIES - 4] and tried == [1, 2, 3, 4, 5, 6]
 

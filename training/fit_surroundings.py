@@ -40,5 +40,5 @@ def fit_surroundings(space: StyleSpace, faces: FaceSet) -> StyleSpace:
 def _alike(finder: TargetFinder, index: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
     """Of each face another person in a like picture, whatever the attributes; some at a time, for memory's sake."""
     parts = np.array_split(index, max(1, len(index) // 200))
-    nothing = np.zeros((1, len(ATTRIBUTES)), np.float32)
-    return np.concatenate([finder.find(part, np.repeat(nothing, len(part), 0), rng) for part in parts])
+    nothing = np.zeros((len(index), len(ATTRIBUTES)), np.float32)
+    return np.concatenate([finder.find(part, nothing[: len(part)], rng) for part in parts])

@@ -60,15 +60,8 @@ class Person(nn.Module):
 
     def __init__(self, space: StyleSpace) -> None:
         super().__init__()
-        for name in (
-            "context_mean",
-            "context_spread",
-            "expectation",
-            "variety",
-            "surroundings",
-            "analysis",
-            "synthesis",
-        ):
+        fitted = ("context_mean", "context_spread", "expectation", "variety", "surroundings", "analysis", "synthesis")
+        for name in fitted:
             self.register_buffer(name, torch.from_numpy(getattr(space, name)), persistent=False)
         self.register_buffer("kept", KEPT.float(), persistent=False)
         self.expect = nn.Sequential(nn.Linear(CONTEXT, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, COORDINATES))

@@ -63,7 +63,7 @@ def main() -> int:
 
     def guessed(name: str, share: float) -> list[Row]:
         if name == "factors":
-            trials = Trials(setting, FACTORS, log_of(name), seed=options.seed, each=2, goal=GOAL)
+            trials = Trials(setting, FACTORS, log_of(name), seed=options.seed, each=8, goal=GOAL)
         else:
             trials = Trials(setting, CODES, log_of(name), what="code", seed=options.seed)
         trials.run(seconds=60 * share * options.minutes, pairs=options.pairs)

@@ -67,14 +67,15 @@ class Setting:
 
     def modify(self, photos: Photos, keys: Sequence[StyleKey]) -> Photos:
         """N photos, each under its own key, or one photo under all of N keys -> N photos."""
-        crops, landmarks = (np.broadcast_to(a, (len(keys), *a.shape[1:])) for a in (photos.crops, photos.landmarks))
 
         def batch(start: int) -> Crops:
             some = slice(start, start + BATCH)
-            return modify(self.engine, crops[some], landmarks[some], keys[some])
+            given = photos if len(photos) == 1 else photos[some]
+            return modify(self.engine, given.crops, given.landmarks, keys[some])
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return Photos(np.concatenate(list(pool.map(batch, range(0, len(keys), BATCH)))), landmarks)
+            crops = np.concatenate(list(pool.map(batch, range(0, len(keys), BATCH))))
+        return Photos(crops, np.broadcast_to(photos.landmarks, (len(keys), *photos.landmarks.shape[1:])))
 
     def slots(self, photos: Photos, keys: Sequence[FaceKeys]) -> list[int]:
         """The slots that the runtime gives N photos, each in a stream of its own, under N streams' keys."""

@@ -47,6 +47,7 @@ class Engine(Protocol):
         """(N, 128, 128, 3) uint8 BGR: anonymised with a key, restored with its inverse.
 
         keys: N, one a crop. landmarks: (N, 5, 2) float32, crop px: of the originals, in both directions; None: the
-        template's. Raises ArgumentError for another number of keys.
+        template's. One crop, with one row of landmarks, also goes with any number of keys, and is encoded but once:
+        a face under each of them. Raises ArgumentError for another number of keys.
         """
         ...

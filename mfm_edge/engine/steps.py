@@ -30,18 +30,24 @@ class RunPart(Protocol):
 def run_parts(
     run: RunPart, crops: NDArray[np.uint8], keys: Sequence[StyleKey], landmarks: NDArray[np.float32] | None = None
 ) -> Modified:
-    """(N, 128, 128, 3) uint8 BGR, a key each; see Engine.modify."""
-    n = len(crops)
-    if len(keys) != n:
-        raise ArgumentError(f"keys: got {len(keys)} for {n} crops, takes one for each")
-    x = to_planes(np.ascontiguousarray(crops))
+    """(N, 128, 128, 3) uint8 BGR, a key each, or one crop under all keys; see Engine.modify."""
+    n = len(keys)
+    if not n or len(crops) not in (1, n):
+        raise ArgumentError(f"keys: got {n} for {len(crops)} crops, takes one for each, or any number for one crop")
     anonymises = np.array([key.anonymises for key in keys], bool)
-    x[~anonymises] = stretch(x[~anonymises], bend())
-    places = np.broadcast_to(TEMPLATE.astype(np.float32), (n, *TEMPLATE.shape)) if landmarks is None else landmarks
+    if anonymises.any() and not anonymises.all():  # what is turned back is stretched, so one crop becomes two
+        crops = _each(crops, n)
+    x = to_planes(np.ascontiguousarray(crops))
+    back = ~anonymises[: len(x)]
+    x[back] = stretch(x[back], bend())
+    places = TEMPLATE.astype(np.float32) if landmarks is None else landmarks
+    places = np.broadcast_to(places, (len(x), *TEMPLATE.shape))
     stacked = {part.name: np.stack([getattr(key, part.name) for key in keys]) for part in fields(StyleKey)}
     scramble = {name: stacked.pop(name) for name in ("order", "signs", "mark")}
-    style_from, style_to, otherwise = run("style_encoder", crop=x, landmarks=places, **stacked)
-    (latent_from,) = run("content_encoder", crop=x, landmarks=places)
+    each = _each(x, n)
+    style_from, style_to, otherwise = run("style_encoder", crop=each, landmarks=_each(places, n), **stacked)
+    (latent,) = run("content_encoder", crop=x, landmarks=places)
+    latent_from = _each(latent, n)
     latent_to = repeat_add(latent_from, style_to)
     repeat_add(latent_from, style_from, out=latent_from)
     y, trust = run(
@@ -50,7 +56,12 @@ def run_parts(
         latent_to=latent_to,
         otherwise=otherwise,
         **scramble,
-        crop=x,
+        crop=each,
     )
     y[anonymises] = squeeze(y[anonymises], bend())
     return Modified(to_pixels(y), trust[:, 0])
+
+
+def _each(array: NDArray[Any], n: int) -> NDArray[Any]:
+    """(N, ...) as it is, (1, ...) -> (N, ...)."""
+    return array if len(array) == n else np.repeat(array, n, 0)

@@ -6,7 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
+from mfm_edge.align import TEMPLATE
 from mfm_edge.engine.onnx import SHIPPED_MODEL, OnnxEngine
+from mfm_edge.engine.steps import run_parts
 from mfm_edge.errors import ArgumentError, ModelError
 from mfm_edge.runtime import MfmRuntime
 from mfm_edge.style import expand
@@ -50,6 +52,34 @@ def test_another_key_gives_another_face(engine, key, crops):
     assert (mixed[1] != plain[1]).mean() > 0.05
     with pytest.raises(ArgumentError, match="keys: got 1 for 3 crops"):
         engine.modify(crops, [key])
+
+
+def test_one_crop_goes_with_any_number_of_keys_of_both_directions(engine, key, crops):
+    landmarks = TEMPLATE[None].astype(np.float32) + 1.5
+    keys = [key, expand(b"o" * 32, np.zeros(17, np.float32)), key.inverse()]
+    for some in (keys, keys[:2], keys[2:], keys[2:] * 2):
+        found = engine.modify(crops[:1], some, landmarks)
+        alone = [engine.modify(crops[:1], [one], landmarks) for one in some]
+        assert np.abs(found.faces.astype(int) - np.concatenate([one.faces for one in alone])).max() <= 1
+        assert found.trust == pytest.approx(np.concatenate([one.trust for one in alone]), abs=1e-4)
+    for few in (crops[:2], crops[:0]):
+        with pytest.raises(ArgumentError, match=f"keys: got 3 for {len(few)} crops"):
+            engine.modify(few, keys)
+    with pytest.raises(ArgumentError, match="keys: got 0 for 1 crops"):
+        engine.modify(crops[:1], [])
+
+
+def test_one_crop_is_encoded_once(key, crops):
+    encoded, engine = [], OnnxEngine()
+
+    def run(part, /, **inputs):
+        if part == "content_encoder":
+            encoded.append(len(inputs["crop"]))
+        return engine.run_part(part, **inputs)
+
+    run_parts(run, crops[:1], [key] * 3)
+    run_parts(run, crops[:1], [key, key.inverse()])  # turned back it is another
+    assert encoded == [1, 2]
 
 
 def test_colours_are_not_swapped(engine, key):

@@ -88,6 +88,9 @@ def test_it_gives_the_faces_of_onnx_runtime_for_every_batch(stand_ins, engines):
         back, right_back = (one.modify(found.faces, [key.inverse()] * count) for one in (engine, expected))
         np.testing.assert_allclose(back.trust, right_back.trust, atol=1e-3)
     assert stand_ins.cuda.calls.count("cudaGraphInstantiate") == 3
+    keys = [key, expand(b"o" * 32, np.zeros(17, np.float32))]  # one crop under both
+    found, right = (one.modify(crops[:1], keys) for one in (engine, expected))
+    assert np.abs(found.faces.astype(int) - right.faces).max() <= 1
     with pytest.raises(ModelError, match="got 4 faces, takes 3"):
         engine.modify(np.zeros((4, 128, 128, 3), np.uint8), [key] * 4)
 

@@ -87,11 +87,13 @@ def random_keys(count: int, rng: np.random.Generator) -> list[StyleKey]:
 
 
 def modify(engine: OnnxEngine, crops: Crops, landmarks: NDArray[np.float32], keys: Sequence[StyleKey]) -> Crops:
-    """(N, 128, 128, 3) uint8 RGB -> the same shape, key i % len(keys) for crop i; landmarks: (N, 5, 2) crop px, of the
-    originals, also where surrogates are turned back."""
+    """(N, 128, 128, 3) uint8 RGB -> the same shape, key i % len(keys) for crop i; or one crop under N keys -> N;
+    landmarks: of each crop (5, 2), crop px, of the originals, also where surrogates are turned back."""
+    one = len(crops) == 1
+    own = keys if one else [keys[i % len(keys)] for i in range(len(crops))]
     done = []
-    for start in range(0, len(crops), BATCH):
+    for start in range(0, len(own), BATCH):
         some = slice(start, start + BATCH)
-        own = [keys[i % len(keys)] for i in range(len(crops))[some]]
-        done.append(engine.modify(crops[some][..., ::-1], own, landmarks[some]).faces[..., ::-1])
+        given = slice(1) if one else some
+        done.append(engine.modify(crops[given][..., ::-1], own[some], landmarks[given]).faces[..., ::-1])
     return np.concatenate(done)
