@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mfm_edge.align import invert
 from mfm_edge.errors import ArgumentError
-from mfm_edge.image_size import coded_size
+from mfm_edge.image import coded_size, decode
 from mfm_edge.types import CROP_SIZE, WINDOW
 
 __all__ = ["MAX_BYTES", "beyond", "complete", "pack", "unpack"]
@@ -63,10 +63,7 @@ def unpack(packed: bytes) -> NDArray[np.uint8]:
     width, height = coded_size(packed)  # before decoding: a small file may stand for a huge picture
     if (width, height) != (CROP_SIZE, CROP_SIZE):
         raise ArgumentError(f"beyond: got {width}x{height} px, takes {takes}")
-    picture = cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None or picture.shape != (CROP_SIZE, CROP_SIZE, 3):
-        raise ArgumentError(f"beyond: got a JPEG that is broken, takes {takes}")
-    return np.asarray(picture, np.uint8)
+    return decode(packed)
 
 
 def complete(

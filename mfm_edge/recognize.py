@@ -16,6 +16,7 @@ from mfm_edge.detect import Detector
 from mfm_edge.detect.boxes import overlaps
 from mfm_edge.errors import ArgumentError, ModelError
 from mfm_edge.guard import trusts
+from mfm_edge.image import ENDINGS, decode
 from mfm_edge.track import TrackedFace
 from mfm_edge.types import Face, check_frame
 
@@ -24,7 +25,6 @@ __all__ = ["KnownPeople", "OnnxRecognizer", "Recognizer", "embeddings_of_folder"
 ARCFACE = np.array([(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041)])
 """(5, 2) px: where recognisers of 112x112 px expect both eyes, nose tip and mouth corners."""
 
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _VALUES = {"-1..1": (127.5, 127.5), "0..255": (0.0, 1.0)}  # what is subtracted, and then divided by
 
 
@@ -84,18 +84,19 @@ def embeddings_of_folder(folder: Path, recognizer: Recognizer, detector: Detecto
     takes = "a folder of pictures with one person each"
     if not folder.is_dir():
         raise ArgumentError(f"keep faces: {folder} is no folder, takes {takes}")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _PICTURES)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     if not paths:
-        raise ArgumentError(f"keep faces: {folder} holds no picture, takes {takes} ({', '.join(_PICTURES)})")
+        raise ArgumentError(f"keep faces: {folder} holds no picture, takes {takes} ({', '.join(ENDINGS)})")
     found = []
     for path in paths:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ArgumentError(f"keep faces: {path} cannot be read, takes {takes}")
-        faces = [face for face in detector.detect(check_frame(np.asarray(image), name=str(path))) if trusts(face)]
+        try:
+            image = decode(path.read_bytes())
+        except (OSError, ArgumentError) as error:
+            raise ArgumentError(f"keep faces: {path} cannot be read ({error}), takes {takes}") from error
+        faces = [face for face in detector.detect(check_frame(image, name=str(path))) if trusts(face)]
         if len(faces) != 1:
             raise ArgumentError(f"keep faces: {path} shows {len(faces)} faces large enough, takes one face a picture")
-        found.append(recognizer.embed(np.asarray(image), faces[0]))
+        found.append(recognizer.embed(image, faces[0]))
     return np.stack(found)
 
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -26,17 +27,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfm_edge.cli.config import with_config
+from mfm_edge.engine.folder import read_model
 from mfm_edge.engine.onnx import CARD, SHIPPED_MODEL, OnnxEngine
 from mfm_edge.errors import ArgumentError, MfmError, ModelError, RecordError, RegisterError, SealError, SourceError
 from mfm_edge.factors import Factors, KeyDerivation
-from mfm_edge.image_size import coded_size
+from mfm_edge.image import ENDINGS, coded_size
 from mfm_edge.record import FrameRecord, RecordHeader, RecordReader, RecordWriter
 from mfm_edge.register import PassphraseVault, Register
 from mfm_edge.seal import SealReader, SealWriter
 from mfm_edge.seal.layout import chunk_nonce
 from mfm_edge.types import FaceRecord, Protected, Treatment
 from mfm_edge.video import FileSink, open_source
-from mfm_edge.video.pictures import PICTURES
 
 CASES = int(os.environ.get("MFM_FUZZ_CASES", "200"))
 KEY = bytes(32)
@@ -150,6 +151,31 @@ def make_register(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def make_card(path: Path) -> bytes:
+    """Beside links to the shipped parts, so that a path that leaves the folder would be seen."""
+    for part in SHIPPED_MODEL.glob("*.onnx"):
+        (path.parent / part.name).symlink_to(part)
+    card = json.loads((SHIPPED_MODEL / CARD).read_text())
+    return json.dumps({name: card[name] for name in ("format", "sha256")}).encode()
+
+
+def make_settings(_path: Path) -> bytes:
+    return b'crf = 20\nseal = true\n[stream]\nhair = "gray"\n'
+
+
+def make_picture(path: Path) -> bytes:
+    picture = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
+    return cv2.imencode(path.suffix, picture)[1].tobytes()
+
+
+def make_video(path: Path) -> bytes:
+    frames = np.random.default_rng(0).integers(0, 256, (6, 8, 12, 3), np.uint8).repeat(8, 1).repeat(8, 2)
+    with FileSink(path, size=(96, 64), crf=30) as sink:
+        for index, frame in enumerate(frames):
+            sink.write(frame, index / 25)
+    return path.read_bytes()
+
+
 @pytest.fixture(scope="module")
 def good(scratch: Path) -> dict[str, bytes]:
     return {
@@ -177,6 +203,49 @@ def read_register(path: Path) -> None:
         if entry.kept:
             register.factors(entry.id)
     register.header_of("b.mp4")
+
+
+def read_settings(path: Path) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--crf", type=int)
+    parser.add_argument("--hair")
+    parser.add_argument("--seal", action="store_true")
+    parser.add_argument("--config")
+    with_config(["stream", "--config", str(path)], parser, {"stream": parser})
+
+
+def read_source(path: Path) -> None:
+    with open_source(path) as source:
+        for frame, _ in zip(source, range(100), strict=False):
+            assert frame.image.shape == (source.size[1], source.size[0], 3)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Of files from anyone. file: a name. make: writes a good one's bytes. read: what it is, or `error` alone."""
+
+    file: str
+    make: Callable[[Path], bytes]
+    error: type[MfmError]
+    read: Callable[[Path], object]
+
+    def survives(self, path: Path) -> None:
+        survives(self.error, lambda: self.read(path))
+
+
+READERS = {
+    "sidecar": Reader("s.jsonl", make_sidecar, RecordError, read_sidecar),
+    "seal": Reader("s.seal", make_seal, SealError, read_seal),
+    "register": Reader("r.sqlite3", make_register, RegisterError, read_register),
+    "card": Reader(CARD, make_card, ModelError, lambda path: read_model(path.parent)),
+    "settings": Reader("s.toml", make_settings, ArgumentError, read_settings),
+    "png": Reader("p.png", make_picture, SourceError, read_source),
+    "jpeg": Reader("p.jpg", make_picture, SourceError, read_source),
+    "bmp": Reader("p.bmp", make_picture, SourceError, read_source),
+    "webp": Reader("p.webp", make_picture, SourceError, read_source),
+    "video": Reader("v.mp4", make_video, SourceError, read_source),
+    "size": Reader("s.png", make_picture, ArgumentError, lambda path: coded_size(path.read_bytes())),
+}
 
 
 @fuzz
@@ -248,19 +317,16 @@ def test_register_of_other_values(scratch: Path, good: dict[str, bytes], data: s
 
 @pytest.fixture(scope="module")
 def model_folder(scratch: Path) -> tuple[Path, Any]:
-    """A model whose card is fuzzed; its parts are links, so that a path that leaves the folder would be seen."""
+    """A model whose card is fuzzed, and what a card needs."""
     folder = scratch / "model"
     folder.mkdir()
-    for part in SHIPPED_MODEL.glob("*.onnx"):
-        (folder / part.name).symlink_to(part)
-    return folder, json.loads((SHIPPED_MODEL / CARD).read_text())
+    return folder, json.loads(make_card(folder / CARD))
 
 
 @fuzz
 @given(data=st.data())
 def test_model_card(model_folder: tuple[Path, Any], data: st.DataObject) -> None:
-    folder, card = model_folder
-    needed = {name: card[name] for name in ("format", "sha256")}
+    folder, needed = model_folder
     value = data.draw(misfit(needed) | json_values)
     (folder / CARD).write_text(json.dumps(value))
     intact = isinstance(value, dict) and all(value.get(name) == needed[name] for name in needed)
@@ -373,21 +439,9 @@ def test_model_card_of_any_bytes(model_folder: tuple[Path, Any], content: bytes)
 
 @pytest.fixture(scope="module")
 def pictures(scratch: Path) -> dict[str, bytes]:
-    """One moving scene, as a video of each container that is read and as a picture of each coding."""
-    frames = np.random.default_rng(0).integers(0, 256, (6, 8, 12, 3), np.uint8).repeat(8, 1).repeat(8, 2)
-    coded = {f"p{ending}": cv2.imencode(ending, frames[0])[1].tobytes() for ending in PICTURES}
-    for ending in (".mp4", ".mkv"):
-        with FileSink(scratch / f"good{ending}", size=(96, 64), crf=30) as sink:
-            for index, frame in enumerate(frames):
-                sink.write(frame, index / 25)
-        coded[f"v{ending}"] = (scratch / f"good{ending}").read_bytes()
-    return coded
-
-
-def read_source(path: Path) -> None:
-    with open_source(path) as source:
-        for frame, _ in zip(source, range(100), strict=False):
-            assert frame.image.shape == (source.size[1], source.size[0], 3)
+    """A picture of each coding, and a video of each container, that is read."""
+    coded = {f"p{ending}": make_picture(scratch / f"good{ending}") for ending in ENDINGS}
+    return coded | {f"v{ending}": make_video(scratch / f"good{ending}") for ending in (".mp4", ".mkv")}
 
 
 @fuzz
@@ -398,6 +452,12 @@ def test_broken_video_or_picture(scratch: Path, pictures: dict[str, bytes], data
     survives(SourceError, lambda: read_source(scratch / name))
 
 
+def test_video_of_an_unknown_codec_is_refused(scratch: Path, pictures: dict[str, bytes]) -> None:
+    (scratch / "unknown.mp4").write_bytes(pictures["v.mp4"].replace(b"avc1", b"????"))
+    with pytest.raises(SourceError, match="is coded in an unknown way"):
+        open_source(scratch / "unknown.mp4")
+
+
 @fuzz
 @given(content=st.text(max_size=200).map(str.encode) | st.binary(max_size=200)
        | st.dictionaries(st.sampled_from(("crf", "hair", "seal", "no", "password", "x y", "stream")), json_values,
@@ -406,16 +466,10 @@ def test_broken_video_or_picture(scratch: Path, pictures: dict[str, bytes], data
 def test_settings_of_any_content(scratch: Path, content: bytes) -> None:
     path = scratch / "settings.toml"
     path.write_bytes(content)
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--crf", type=int)
-    parser.add_argument("--hair")
-    parser.add_argument("--seal", action="store_true")
-    parser.add_argument("--config")
-    commands = {"stream": parser}
-    survives(ArgumentError, lambda: with_config(["stream", "--config", str(path)], parser, commands))
+    survives(ArgumentError, lambda: read_settings(path))
 
 
-@pytest.mark.parametrize("ending", PICTURES)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_picture_that_promises_gigabytes_is_not_decoded(scratch: Path, pictures: dict[str, bytes], ending: str) -> None:
     content, side = bytearray(pictures[f"p{ending}"]), 16_000
     if ending == ".png":

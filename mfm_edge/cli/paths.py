@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mfm_edge.errors import ArgumentError
+from mfm_edge.image import ENDINGS
 from mfm_edge.record import sidecar_of
 
 __all__ = ["check_paths", "input_of", "output_of", "sidecar_for"]
 
 _VIDEOS = (".mp4", ".m4v", ".mov", ".mkv")
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 
 def input_of(text: str) -> str:
@@ -30,7 +30,7 @@ def output_of(source: str, suffix: str, output: Path | None, *, folder: bool) ->
         named = path.with_name(path.resolve().name.removesuffix("_anonymized") + suffix)
     elif path.is_file():
         ending = path.suffix if path.suffix.lower() in _VIDEOS else ".mp4"
-        ending = ".png" if path.suffix.lower() in _PICTURES else ending
+        ending = ".png" if path.suffix.lower() in ENDINGS else ending
         named = path.with_name(path.stem.removesuffix("_anonymized") + suffix + ending)
     else:
         named = Path(("camera" + source if source.isdigit() else "stream") + suffix + ".mp4")

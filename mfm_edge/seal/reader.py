@@ -11,11 +11,8 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 
-import cv2
-import numpy as np
-
 from mfm_edge.errors import ArgumentError, SealError
-from mfm_edge.image_size import coded_size
+from mfm_edge.image import coded_size, decode
 from mfm_edge.record import MAX_FACES, RecordHeader
 from mfm_edge.seal.frame import SealedFrame, SealedRegion
 from mfm_edge.seal.layout import (
@@ -156,12 +153,9 @@ class SealReader:
             width, height = coded_size(coded)  # before decoding: a small file may stand for a huge picture
             if not (0 < width <= self.header.width - x and 0 < height <= self.header.height - y):
                 raise ArgumentError("region: lies outside of the frame")
-            try:
-                pixels = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR)
-            except cv2.error:
-                pixels = None
-            if pixels is None or pixels.shape != (height, width, 3):
-                raise ArgumentError("region: cannot be decoded")
+            pixels = decode(coded)
+            if pixels.shape != (height, width, 3):
+                raise ArgumentError("region: holds another picture than it says")
             regions.append(SealedRegion(x, y, pixels, shown))
         if position != len(content):
             raise ArgumentError("frame: has another length than its regions")

@@ -13,15 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.errors import ArgumentError, SourceError
-from mfm_edge.image_size import MAX_PIXELS, coded_size
+from mfm_edge.image import ENDINGS, decode
 from mfm_edge.types import check_frame
 from mfm_edge.video.sources import VideoFrame
 
-__all__ = ["PICTURES", "PictureSink", "PictureSource"]
+__all__ = ["PictureSink", "PictureSource"]
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-"""File name endings of pictures that are read; written are the first three, PNG without loss."""
-_WRITTEN = PICTURES[:3]
+_WRITTEN = (".png", ".jpg", ".jpeg")
 _JPEG_QUALITY = 95
 
 
@@ -45,7 +43,7 @@ class PictureSource:
         self.frame_rate = float(rate)
         self._paths = sorted(_pictures_in(where), key=_natural) if where.is_dir() else [where]
         if not self._paths:
-            raise SourceError(f"source {where}: it is a folder without pictures, takes {', '.join(PICTURES)}")
+            raise SourceError(f"source {where}: it is a folder without pictures, takes {', '.join(ENDINGS)}")
         self.names: Sequence[str] = tuple(path.name for path in self._paths)
         self.frame_count = len(self._paths)
         height, width = self._read(self._paths[0]).shape[:2]
@@ -75,16 +73,10 @@ class PictureSource:
 
     def _read(self, path: Path) -> NDArray[np.uint8]:
         try:
-            content = path.read_bytes()
-            width, height = coded_size(content)  # before decoding: a small file may stand for a huge picture
-            if width * height > MAX_PIXELS:
-                raise SourceError(f"source {path}: got {width}x{height} px, takes at most {MAX_PIXELS} px in all")
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        except (OSError, ArgumentError, cv2.error):
-            image = None
-        if image is None:
-            raise SourceError(f"source {path}: cannot be read as a picture, takes {', '.join(PICTURES)}")
-        return np.asarray(image, np.uint8)
+            return decode(path.read_bytes())
+        except (OSError, ArgumentError) as error:
+            takes = ", ".join(ENDINGS)
+            raise SourceError(f"source {path}: cannot be read as a picture ({error}), takes {takes}") from error
 
 
 class PictureSink:
@@ -100,7 +92,7 @@ class PictureSink:
         self.notices: list[str] = []
         self._names = tuple(names)
         self._count = 0
-        self._single = path.suffix.lower() in PICTURES and not path.is_dir()
+        self._single = path.suffix.lower() in ENDINGS and not path.is_dir()
         if self._single:
             if path.suffix.lower() not in _WRITTEN:
                 raise ArgumentError(f"output: got {path.name!r}, takes a picture name ending in {', '.join(_WRITTEN)}")
@@ -148,7 +140,7 @@ class PictureSink:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file()]
+    return [path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file()]
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

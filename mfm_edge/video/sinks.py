@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.errors import ArgumentError, SourceError
+from mfm_edge.image import ENDINGS
 from mfm_edge.types import check_frame
 from mfm_edge.video.audio import AudioCopy
 from mfm_edge.video.colour import BT601, LIMITED_RANGE, frame_from_image
@@ -64,9 +65,9 @@ def open_sink(
 ) -> Sink:
     """A video file, see FileSink, which tells the arguments; or pictures, see PictureSink, where the path ends like one
     or is a folder, or the frames have names and the path does not end like a video."""
-    from mfm_edge.video.pictures import PICTURES, PictureSink
+    from mfm_edge.video.pictures import PictureSink
 
-    if path.suffix.lower() in PICTURES or path.is_dir() or (names and path.suffix.lower() not in SUFFIXES):
+    if path.suffix.lower() in ENDINGS or path.is_dir() or (names and path.suffix.lower() not in SUFFIXES):
         return PictureSink(path, names=names)
     return FileSink(
         path,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.errors import ArgumentError, SourceError
-from mfm_edge.image_size import MAX_PIXELS
+from mfm_edge.image import ENDINGS, MAX_PIXELS
 from mfm_edge.video.colour import image_from_frame
 
 __all__ = ["FileSource", "Source", "VideoFrame", "open_source", "public_name"]
@@ -106,7 +106,7 @@ def open_source(where: int | str | Path, *, reconnect: float = 0.0, rate: float 
     Raises SourceError when it cannot be opened, ArgumentError for anything else than int, str or Path.
     """
     from mfm_edge.video.live import CameraGrabber, LiveSource, StreamGrabber
-    from mfm_edge.video.pictures import PICTURES, PictureSource
+    from mfm_edge.video.pictures import PictureSource
 
     if isinstance(where, bool) or not isinstance(where, (int, str, Path)) or where == "":
         got = repr(where) if where == "" else type(where).__name__
@@ -116,7 +116,7 @@ def open_source(where: int | str | Path, *, reconnect: float = 0.0, rate: float 
         return LiveSource(CameraGrabber(int(str(where))))
     if isinstance(where, Path) or "://" not in where:
         path = Path(where)
-        if path.is_dir() or (path.is_file() and path.suffix.lower() in PICTURES):
+        if path.is_dir() or (path.is_file() and path.suffix.lower() in ENDINGS):
             return PictureSource(path, rate=25.0 if rate is None else rate)
         return FileSource(path)
     container = open_container(where, options=STREAM_OPTIONS)
@@ -240,13 +240,16 @@ def open_container(where: str | Path, *, options: dict[str, str] | None = None) 
 
 
 def video_stream(container: Any, name: str) -> Any:
-    """The first video stream, decoding in threads. Raises SourceError when there is none."""
+    """The first video stream, decoding in threads. Raises SourceError when there is none that can be decoded."""
     if not container.streams.video:
         container.close()
         raise SourceError(f"source {name}: holds no video stream, takes a video")
     stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
     context = stream.codec_context
+    if context is None:
+        container.close()
+        raise SourceError(f"source {name}: is coded in an unknown way, takes a video that FFmpeg can read")
+    stream.thread_type = "AUTO"
     if context.width * context.height > MAX_PIXELS:
         container.close()
         got = f"{context.width}x{context.height} px"

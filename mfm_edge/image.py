@@ -1,12 +1,20 @@
-"""How large a coded picture is, without decoding it: a small file may stand for a picture that fills the memory."""
+"""Coded pictures from anyone: how large they are, and their pixels. A small file may stand for a picture that fills the
+memory."""
 
 from __future__ import annotations
 
 import struct
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from mfm_edge.errors import ArgumentError
 
-__all__ = ["MAX_PIXELS", "coded_size"]
+__all__ = ["ENDINGS", "MAX_PIXELS", "coded_size", "decode"]
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+"""Of the names of pictures that are read. What a picture is, its content tells."""
 
 MAX_PIXELS = 1 << 26
 """Most pixels of a frame that is decoded: 64 million, twice an 8K frame."""
@@ -14,11 +22,27 @@ MAX_PIXELS = 1 << 26
 _FRAME_STARTS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # JPEG's markers that tell the size
 
 
+def decode(content: bytes) -> NDArray[np.uint8]:
+    """The pixels of a PNG, JPEG, BMP or WebP, (H, W, 3) BGR, turned as its EXIF orientation says. Raises ArgumentError
+    for anything else, and for more than MAX_PIXELS."""
+    width, height = coded_size(content)
+    if width * height > MAX_PIXELS:
+        raise ArgumentError(f"picture: got {width}x{height} px, takes at most {MAX_PIXELS} px in all")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        pixels = None
+    if pixels is None or sorted(pixels.shape[:2]) != sorted((height, width)):
+        raise ArgumentError("picture: got one that is broken")
+    return np.asarray(pixels, np.uint8)
+
+
 def coded_size(content: bytes) -> tuple[int, int]:
-    """(width, height) px that the header of a PNG, JPEG, BMP or WebP promises. Raises ArgumentError for others."""
+    """(width, height) px that a PNG, JPEG, BMP or WebP promises, without decoding it. Raises ArgumentError for others,
+    and for a PNG whose parts are not all there."""
     try:
         if content[:8] == b"\x89PNG\r\n\x1a\n":
-            width, height = struct.unpack_from(">II", content, 16)
+            width, height = _png(content)
         elif content[:2] == b"\xff\xd8":
             height, width = struct.unpack_from(">HH", content, _jpeg_frame(content) + 5)
         elif content[:2] == b"BM":
@@ -28,8 +52,20 @@ def coded_size(content: bytes) -> tuple[int, int]:
         else:
             raise ArgumentError("picture: got something else than PNG, JPEG, BMP or WebP")
     except (struct.error, IndexError):
-        raise ArgumentError("picture: is cut off before its size") from None
+        raise ArgumentError("picture: is cut off") from None
     return abs(width), abs(height)  # a BMP of negative height is stored from the top
+
+
+def _png(content: bytes) -> tuple[int, int]:
+    """Every part must lie within the file: OpenCV takes the memory that a part promises before it reads it."""
+    position, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", content, position)
+        position += 12 + length
+    if position > len(content):
+        raise IndexError
+    width, height = struct.unpack_from(">II", content, 16)
+    return width, height
 
 
 def _jpeg_frame(content: bytes) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import struct
+
 import cv2
 import numpy as np
 import pytest
 
 from mfm_edge.errors import ArgumentError
-from mfm_edge.image_size import coded_size
+from mfm_edge.image import MAX_PIXELS, coded_size, decode
 
 CODINGS = {
     "png": (".png", []),
@@ -30,6 +33,31 @@ def test_size_is_the_decoded_one(coding: str, channels: int) -> None:
         for cut in (0, 3, 11, 14, 17):
             with pytest.raises(ArgumentError):
                 coded_size(content[:cut])
+
+
+def test_pixels_are_those_of_the_picture_and_no_others_are_read() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    content = cv2.imencode(".png", picture)[1].tobytes()
+    np.testing.assert_array_equal(decode(content), picture)
+    np.testing.assert_array_equal(decode(content + b"and more"), picture)
+    for broken in (b"", b"no picture", content[:-20], content[:60] + bytes(40) + content[100:]):
+        with pytest.raises(ArgumentError, match="picture: "):
+            decode(broken)
+    side = int(MAX_PIXELS**0.5) + 1
+    with pytest.raises(ArgumentError, match=f"got {side}x{side} px"):
+        decode(content[:16] + struct.pack(">II", side, side) + content[24:])
+
+
+@pytest.mark.parametrize("kind", [b"IDAT", b"tEXt"])
+def test_png_that_promises_a_part_of_gigabytes_is_not_decoded(kind: bytes) -> None:
+    """OpenCV takes the memory first, and then sees that the file is shorter."""
+    content = cv2.imencode(".png", np.zeros((20, 30, 3), np.uint8))[1].tobytes()
+    at = content.index(b"IDAT") - 4
+    hostile = content[:at] + struct.pack(">I", 0xF0000000) + kind + content[at + 8 :]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ArgumentError, match="cut off"):
+        decode(hostile)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10  # KiB
 
 
 def test_fill_bytes_and_picture_from_the_top() -> None:
