@@ -56,6 +56,30 @@ def test_live_figures_read_well() -> None:
     assert "recogniser" not in soak.tell({**result, "judge": None})
 
 
+def test_fuzzing_tells_both_kinds_apart_and_ends_as_what_it_runs() -> None:
+    said = fuzz.tell({"total": 3500, "cases": {"a": 1000, "b": 1500}, "guided": {"c": 400, "d": 600}})
+    assert (
+        "3,500 cases, none failed: 2,500 of 2 kinds" in said and "1,000 by atheris" in said and "of 2 readers" in said
+    )
+    assert fuzz._run("-c", "import os; print(os.environ['A'])", A="b") == "b\n"
+    with pytest.raises(SystemExit) as ended:
+        fuzz._run("-c", "raise SystemExit(77)")
+    assert ended.value.code == 77
+
+
+def test_guided_fuzzing_knows_the_readers_and_fails_for_what_they_must_not_raise(tmp_path: Path) -> None:
+    pytest.importorskip("atheris", reason="needs the extra: fuzz")
+    assert {"sidecar", "seal", "video"} <= set(fuzz._run(str(fuzz.GUIDED)).split())
+    fuzz._run(str(fuzz.GUIDED), "size", "--runs", "20")
+    careless = fuzz.TESTS.read_text().replace("except allowed as error", "except ZeroDivisionError as error")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / fuzz.TESTS.name).write_text(careless)
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / fuzz.GUIDED.name).write_text(fuzz.GUIDED.read_text())
+    with pytest.raises(SystemExit):
+        fuzz._run(str(tmp_path / "benchmarks" / fuzz.GUIDED.name), "size", "--runs", "20")
+
+
 def test_result_goes_to_the_file_and_into_the_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     begin, end = report.marks("soak")
     document = tmp_path / "README.md"
