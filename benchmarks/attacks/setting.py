@@ -19,7 +19,7 @@ from mfm_edge.critic import Critic
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.slot_choice import SlotChoice
 from mfm_edge.style import FaceKeys, StyleKey
-from training.experiments.subject import BATCH, Crops, choose_slots, modify
+from training.experiments.subject import Crops, choose_slots, modify
 from training.metrics.judges import Judge, unseen_judges
 
 __all__ = ["Photos", "Setting", "salt_of"]
@@ -69,12 +69,12 @@ class Setting:
         """N photos, each under its own key, or one photo under all of N keys -> N photos."""
 
         def batch(start: int) -> Crops:
-            some = slice(start, start + BATCH)
+            some = slice(start, start + self.engine.batch)
             given = photos if len(photos) == 1 else photos[some]
             return modify(self.engine, given.crops, given.landmarks, keys[some])
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            crops = np.concatenate(list(pool.map(batch, range(0, len(keys), BATCH))))
+            crops = np.concatenate(list(pool.map(batch, range(0, len(keys), self.engine.batch))))
         return Photos(crops, np.broadcast_to(photos.landmarks, (len(keys), *photos.landmarks.shape[1:])))
 
     def slots(self, photos: Photos, keys: Sequence[FaceKeys]) -> list[int]:

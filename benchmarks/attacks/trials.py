@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.attacks.counts import Row
 from benchmarks.attacks.guesses import Guess, Secret
 from benchmarks.attacks.setting import Setting
+from training.experiments.subject import modify
 
 __all__ = ["Trials"]
 
@@ -115,9 +116,9 @@ class Trials:
         face, secret = self.setting.first[person : person + 1], Secret.draw(rng)
         secret = replace(secret, slot=self.setting.slots(face, [secret.keys])[0])
         keys = [secret.key, *(guess(secret, rng) for guess in self.kinds.values() for _ in range(self.each))]
-        y = self.setting.modify(face, [secret.key])
-        tried = self.setting.modify(y, [key.inverse() for key in keys])
-        faces = np.concatenate([y.crops, tried.crops])
+        y = modify(self.setting.engine, face.crops, face.landmarks, [secret.key])
+        tried = modify(self.setting.engine, y, face.landmarks, [key.inverse() for key in keys])
+        faces = np.concatenate([y, tried])
         hits = np.zeros((len(self._names), len(self._judges)), np.int64)
         for j, (judge, originals) in enumerate(zip(self._judges, self._originals, strict=True)):
             same = judge.same(originals[person].expand(len(faces), -1), judge.embed(faces))

@@ -23,7 +23,6 @@ Crops = NDArray[np.uint8]
 
 CHEAP = KeyDerivation(iterations=1, lanes=1, memory_kib=64)
 """Keys of any cost are equally random; the default's cost is for attackers."""
-BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +91,8 @@ def modify(engine: OnnxEngine, crops: Crops, landmarks: NDArray[np.float32], key
     one = len(crops) == 1
     own = keys if one else [keys[i % len(keys)] for i in range(len(crops))]
     done = []
-    for start in range(0, len(own), BATCH):
-        some = slice(start, start + BATCH)
+    for start in range(0, len(own), engine.batch):
+        some = slice(start, start + engine.batch)
         given = slice(1) if one else some
         done.append(engine.modify(crops[given][..., ::-1], own[some], landmarks[given]).faces[..., ::-1])
     return np.concatenate(done)
