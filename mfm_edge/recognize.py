@@ -55,11 +55,14 @@ class OnnxRecognizer:
         except OSError as error:
             raise ModelError(f"recognizer {path}: cannot be read ({error.strerror})") from None
         self._session: Any = open_session(content, threads=threads)
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        shape = list(inputs[0].shape) if inputs else []
-        if len(inputs) != 1 or len(outputs) != 1 or shape[1:] != [3, 112, 112]:
+        try:
+            inputs = {one.name: list(one.shape) for one in self._session.get_inputs()}
+        except UnicodeDecodeError:  # a name of an input or of one of its sides
+            raise ModelError(f"recognizer {path}: has names that are not UTF-8") from None
+        shape = next(iter(inputs.values()), [])
+        if len(inputs) != 1 or len(self._session.get_outputs()) != 1 or shape[1:] != [3, 112, 112]:
             raise ModelError(f"recognizer {path}: got inputs {shape}, takes one of (N, 3, 112, 112) and one output")
-        self._input = inputs[0].name
+        self._input = next(iter(inputs))
         self._path = path
 
     def embed(self, frame: NDArray[np.uint8], face: Face) -> NDArray[np.float32]:

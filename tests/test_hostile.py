@@ -32,6 +32,7 @@ from mfm_edge.engine.onnx import CARD, SHIPPED_MODEL, OnnxEngine
 from mfm_edge.errors import ArgumentError, MfmError, ModelError, RecordError, RegisterError, SealError, SourceError
 from mfm_edge.factors import Factors, KeyDerivation
 from mfm_edge.image import ENDINGS, coded_size
+from mfm_edge.recognize import OnnxRecognizer
 from mfm_edge.record import FrameRecord, RecordHeader, RecordReader, RecordWriter
 from mfm_edge.register import PassphraseVault, Register
 from mfm_edge.seal import SealReader, SealWriter
@@ -428,6 +429,13 @@ def test_broken_recognizers_end_no_process(scratch: Path) -> None:
     done = subprocess.run([sys.executable, "-I", "-c", EMBED_ALL, str(folder)], capture_output=True, text=True)
     assert done.returncode == 0, (done.returncode, done.stdout.splitlines()[-1:], done.stderr[-2000:])
     assert done.stdout.splitlines()[-1] == "whole.onnx"
+
+
+def test_recognizer_of_names_that_are_no_text_is_refused(scratch: Path) -> None:
+    path = scratch / "named.onnx"
+    path.write_bytes(write_recognizer(path).replace(b"\x12\x01n", b"\x12\x01\x87"))
+    with pytest.raises(ModelError, match="not UTF-8"):
+        OnnxRecognizer(path, threads=1)
 
 
 @fuzz
