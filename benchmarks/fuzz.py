@@ -22,9 +22,8 @@ from typing import Any
 
 from benchmarks.report import ROOT, add_options, write
 
-GUIDED = ROOT / "benchmarks" / "guided_fuzz.py"
-
 NAME, DOCUMENT = "fuzz", ROOT / "docs" / "security.md"
+GUIDED = ROOT / "benchmarks" / "guided_fuzz.py"
 TESTS = ROOT / "tests" / "test_hostile.py"
 
 

@@ -63,7 +63,10 @@ def unpack(packed: bytes) -> NDArray[np.uint8]:
     width, height = coded_size(packed)  # before decoding: a small file may stand for a huge picture
     if (width, height) != (CROP_SIZE, CROP_SIZE):
         raise ArgumentError(f"beyond: got {width}x{height} px, takes {takes}")
-    return decode(packed)
+    try:
+        return decode(packed)
+    except ArgumentError as error:
+        raise ArgumentError(f"beyond: {error}, takes {takes}") from None
 
 
 def complete(

@@ -249,6 +249,14 @@ READERS = {
 }
 
 
+@pytest.mark.parametrize("kind", READERS)
+def test_good_files_are_read(tmp_path: Path, kind: str) -> None:
+    reader = READERS[kind]
+    path = tmp_path / reader.file
+    path.write_bytes(reader.make(path))
+    reader.read(path)
+
+
 @fuzz
 @given(data=st.data())
 def test_broken_sidecar(scratch: Path, good: dict[str, bytes], data: st.DataObject) -> None:

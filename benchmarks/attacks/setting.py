@@ -66,16 +66,15 @@ class Setting:
         return replace(self, first=self.first[index], second=self.second[index])
 
     def modify(self, photos: Photos, keys: Sequence[StyleKey]) -> Photos:
-        """N photos, each under its own key, or one photo under all of N keys -> N photos."""
+        """N photos, each under its own key -> N photos."""
 
         def batch(start: int) -> Crops:
             some = slice(start, start + self.engine.batch)
-            given = photos if len(photos) == 1 else photos[some]
-            return modify(self.engine, given.crops, given.landmarks, keys[some])
+            return modify(self.engine, photos.crops[some], photos.landmarks[some], keys[some])
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            crops = np.concatenate(list(pool.map(batch, range(0, len(keys), self.engine.batch))))
-        return Photos(crops, np.broadcast_to(photos.landmarks, (len(keys), *photos.landmarks.shape[1:])))
+            done = list(pool.map(batch, range(0, len(keys), self.engine.batch)))
+        return replace(photos, crops=np.concatenate(done))
 
     def slots(self, photos: Photos, keys: Sequence[FaceKeys]) -> list[int]:
         """The slots that the runtime gives N photos, each in a stream of its own, under N streams' keys."""

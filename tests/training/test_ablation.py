@@ -42,12 +42,12 @@ def test_variants_are_changes_of_what_ships_and_no_two_are_alike():
 def test_the_command_trains_measures_and_does_nothing_twice(tmp_path):
     command = ["--data", str(SHARED / "data" / "celeba"), "--start", str(ROOT / "training" / "state" / "mfm.pt")]
     command += ["--steps", "2", "--faces", "4", "--limit", "200", "--batch", "4", "--out", str(tmp_path)]
-    main([*command, "--only", "information-wrong"])
-    once = (tmp_path / "information-wrong" / "checkpoint.pt").stat().st_mtime_ns
     main([*command, "--only", "start", "information-wrong"])
+    once = (tmp_path / "information-wrong" / "checkpoint.pt").stat().st_mtime_ns
+    main([*command, "--only", "start", "information-wrong", "no-push"])
     assert (tmp_path / "information-wrong" / "checkpoint.pt").stat().st_mtime_ns == once
     variants, measured = json.loads((tmp_path / "report.json").read_text())["sections"][0]["tables"]
-    assert [row[2] for row in variants["rows"]] == ["0", "2"]
+    assert [row[2] for row in variants["rows"]] == ["0", "2", "2"]
     assert variants["rows"][1][1] == "information_wrong 0 -> 2"
     row = next(row for row in measured["rows"] if row[0] == "restored PSNR, dB (median)")
-    assert len(row) == 3 and min(row[1:]) > 25
+    assert len(row) == 4 and min(row[1:]) > 25
