@@ -23,9 +23,9 @@ from mfm_edge.pipeline import Monitor, anonymize_video
 from mfm_edge.video import open_source
 from mfm_edge.video.live import LiveSource
 
-__all__ = ["CLIPS", "ClipCamera", "Taken", "add_options", "number_in", "protect"]
+__all__ = ["ClipCamera", "Taken", "add_clips", "add_options", "number_in", "protect"]
 
-CLIPS = Path(__file__).resolve().parents[2] / "shared" / "data" / "videos"
+_CLIPS = Path(__file__).resolve().parents[2] / "shared" / "data" / "videos"
 
 _CELL, _BITS = 16, 24  # px a side; frames are counted up to 16 million
 _KEPT = 64
@@ -81,6 +81,17 @@ class ClipCamera:
             with open_source(clip) as source:
                 for frame in source:
                     yield _fitted(frame.image, self.size)
+
+
+def add_clips(parser: argparse.ArgumentParser) -> None:
+    """--clips, a folder that becomes the list of its .mp4 files."""
+    parser.add_argument("--clips", type=_clips_in, default=str(_CLIPS), metavar="FOLDER")
+
+
+def _clips_in(folder: str) -> list[Path]:
+    if not (found := sorted(Path(folder).glob("*.mp4"))):
+        raise argparse.ArgumentTypeError(f"no .mp4 in {folder}")
+    return found
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ Writes benchmarks/results/missed_faces.json.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.clip_camera import CLIPS
+from benchmarks.clip_camera import add_clips
 from benchmarks.report import add_options, write
 from mfm_edge.detect import MtcnnDetector, YuNetDetector
 from mfm_edge.detect.boxes import overlaps
@@ -42,10 +42,10 @@ class OneLook(YuNetDetector):
         return np.empty((0, 15), np.float32)
 
 
-def certain(photos: Path, clips: Path, detector: YuNetDetector, few: bool) -> Iterator[tuple[Picture, Face]]:
+def certain(photos: Path, clips: Sequence[Path], detector: YuNetDetector, few: bool) -> Iterator[tuple[Picture, Face]]:
     """Pictures of at most 1280 px and faces in them that are seen whole."""
     images = [cv2.imread(str(path)) for path in sorted(photos.glob("*.jpg"))]
-    for path in sorted(clips.glob("*.mp4")):
+    for path in clips:
         with open_source(path) as source:
             images += [frame.image for frame in islice(source, 20, 21)]
     for image in images[:2] if few else images:
@@ -109,17 +109,18 @@ def measure_clips(clips: list[Path], detectors: Mapping[str, YuNetDetector], eve
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, default=CLIPS)
-    parser.add_argument("--photos", type=Path, default=CLIPS.parent / "photos")
+    add_clips(parser)
+    parser.add_argument("--photos", type=Path, help="folder with .jpg files (default: ../photos of the clips)")
     parser.add_argument("--few", action="store_true", help="two photos, one clip, to see whether it works")
     add_options(parser, NAME)
     options = parser.parse_args()
     detectors = {"one look": OneLook(threads=1), "both": YuNetDetector(threads=1)}
-    faces = list(certain(options.photos, options.clips, detectors["one look"], options.few))
-    clips = sorted(options.clips.glob("*.mp4"))
+    photos = options.photos or options.clips[0].parents[1] / "photos"
+    faces = list(certain(photos, options.clips, detectors["one look"], options.few))
+    clips, every = (options.clips[-1:], 60) if options.few else (options.clips, 20)
     result = {
         "cut": {"faces": len(faces), "found": measure_cuts(faces, detectors)},
-        "clips": measure_clips(clips[-1:] if options.few else clips, detectors, 60 if options.few else 20),
+        "clips": measure_clips(clips, detectors, every),
     }
     write(options, NAME, result, tell)
 

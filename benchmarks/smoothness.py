@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.clip_camera import CLIPS
+from benchmarks.clip_camera import add_clips
 from benchmarks.judge import SAME_PERSON, Embed, open_judge
 from benchmarks.report import add_options, write
 from mfm_edge import FaceRecord, Factors, MfmRuntime, Protected, Treatment
@@ -140,7 +140,7 @@ def measure(runtime: MfmRuntime, clip: Path, frames: int, embed: Embed | None) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=Path, default=CLIPS)
+    add_clips(parser)
     parser.add_argument("--frames", type=int, default=60, help="of each clip (default: %(default)s)")
     parser.add_argument("--judge", type=Path, help="SFace as TorchScript, for same_person")
     parser.add_argument("--threads", type=int)
@@ -149,7 +149,7 @@ def main() -> None:
     runtime = MfmRuntime(detector=YuNetDetector(threads=options.threads), threads=options.threads)
     embed = None if options.judge is None else open_judge(options.judge)
     clips: dict[str, dict[str, dict[str, object]]] = {}
-    for path in sorted(options.clips.glob("*.mp4")):
+    for path in options.clips:
         clips[path.stem] = measure(runtime, path, options.frames, embed)
         print(path.stem, json.dumps(clips[path.stem]), flush=True)
     medians = {
