@@ -50,7 +50,7 @@ class Judge:
         self._euclidean = spec.tolerance is not None
         self.tolerance = 1 - spec.threshold if spec.tolerance is None else spec.tolerance
         net = torch.jit.load(str(models / spec.file)).float().eval()
-        self._net = torch.jit.freeze(net.to(memory_format=torch.channels_last))  # 1.4 to 2 times as fast
+        self._net = torch.jit.optimize_for_inference(torch.jit.freeze(net))  # folds what follows convolutions
         self._grid = _grid(spec.template, spec.side)
 
     def embed(self, crops: NDArray[np.uint8]) -> Tensor:
@@ -69,7 +69,7 @@ class Judge:
         for start in range(0, len(crops), _BATCH):
             x = torch.from_numpy(np.ascontiguousarray(crops[start : start + _BATCH])).permute(0, 3, 1, 2).float()
             chip = F.grid_sample(x, self._grid.expand(len(x), -1, -1, -1), align_corners=False, padding_mode="border")
-            out = self._net(chip.contiguous(memory_format=torch.channels_last))
+            out = self._net(chip)
             found.append(out[0] if isinstance(out, tuple) else out)
         return torch.cat(found)
 
