@@ -11,7 +11,7 @@ camera took. MTCNN, which has no part in protecting, looks for faces in the orig
 
 Where MTCNN takes something else for a face, that counts, too: look at what --keep leaves. Checking takes longer than
 protecting, so the live source drops frames, as it shall; it is done by another process, whose memory does not count.
-Memory counts from a tenth of the time on.
+Memory counts from a tenth of the time on, the camera's last 64 frames with it, which are kept for comparing.
 Writes benchmarks/results/soak.json.
 """
 
@@ -177,7 +177,7 @@ class Memory:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--clips", type=Path, default=clip_camera.CLIPS)
+    clip_camera.add_clips(parser)
     clip_camera.add_options(parser)
     parser.add_argument("--min-face", type=int, default=60, help="smallest that MTCNN looks for, px (default: 60)")
     parser.add_argument("--judge", type=Path, help="SFace as TorchScript")
@@ -187,19 +187,18 @@ def main() -> None:
     if options.keep is not None:
         options.keep.mkdir(parents=True, exist_ok=True)
     runtime, memory = MfmRuntime(), Memory()
-    clips = sorted(options.clips.glob("*.mp4"))
-    camera = ClipCamera(clips, size=tuple(options.size), rate=options.rate, seconds=60 * options.minutes)
+    camera = ClipCamera(options.clips, size=tuple(options.size), rate=options.rate, seconds=60 * options.minutes)
     with CheckerElsewhere(min_face=options.min_face, judge=options.judge, keep=options.keep) as checker:
         inspector = Inspector(camera, checker)
         done = protect(runtime, camera, Monitor(progress=memory.sample, viewers=(inspector,)))
     result = {
         "minutes": options.minutes,
-        "clips": len(clips),
+        "clips": len(options.clips),
         **done,
         "judge": None if options.judge is None else options.judge.name,
         "min_face": options.min_face,
         "checked": inspector.counts,
-        "memory": memory.summary(),
+        "memory": memory.summary() | {"camera_mb": round(sum(t.image.nbytes for t in camera.taken.values()) / 1e6, 1)},
     }
     report.write(options, NAME, result, tell)
 
@@ -211,8 +210,9 @@ def tell(result: Mapping[str, Any]) -> str:
         f"{result['minutes']:g} minutes of {result['clips']} real clips through the live path, network "
         f"{result['model_id']}: of {checked['faces']} faces that MTCNN found in\n{checked['frames']} frames, "
         f"{checked['unprotected']} were left as they were{recognised};\n{result['incidents']} incidents; memory "
-        f"{memory['least_mb']:.0f} to {memory['most_mb']:.0f} MB, {memory['growth']:+.1%} from begin to end (goal "
-        "within 5 %). Written by `python -m benchmarks.soak --publish`."
+        f"{memory['least_mb']:.0f} to {memory['most_mb']:.0f} MB,\n{memory['growth']:+.1%} from begin to end (goal "
+        f"within 5 %), {memory['camera_mb']:.0f} of it frames that the camera keeps for comparing. Written by\n"
+        "`python -m benchmarks.soak --publish`."
     )
 
 
