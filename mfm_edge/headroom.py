@@ -30,14 +30,16 @@ _BORDER = 8  # px of the window in which it begins, so that no edge is seen
 
 @lru_cache(maxsize=1)
 def bend() -> NDArray[np.float32]:
-    """(128, 128) float32: how much levels beyond the knee are squeezed; 0 where a face is not changed."""
+    """(128, 128) float32, read-only: how much levels beyond the knee are squeezed; 0 where a face is not changed."""
     top, left, side = WINDOW
     steps = np.arange(side, dtype=np.float32)
     ramp = np.clip(np.minimum(steps, steps[::-1]) / _BORDER, 0, 1)
     share = np.zeros((CROP_SIZE, CROP_SIZE), np.float32)
     share[top : top + side, left : left + side] = ramp[:, None] * ramp
     share *= np.clip(4 * (face_mask(CROP_SIZE) - 0.05), 0, 1)
-    return np.float32((WHITE - 1) / (WHITE - KNEE)) * share
+    share *= np.float32((WHITE - 1) / (WHITE - KNEE))
+    share.setflags(write=False)
+    return share
 
 
 def squeeze(faces: Any, bend: Any) -> Any:

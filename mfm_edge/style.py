@@ -133,21 +133,25 @@ def face_mask(size: int) -> FloatArray:
 
 @lru_cache(maxsize=1)
 def face_blocks() -> FloatArray:
-    """(12, 12) float32 in 0..1: how far each block of the window belongs to the face; exactly 0 outside it."""
+    """(12, 12) float32 in 0..1, read-only: how far each block of the window belongs to the face; 0 outside it."""
     top, left, side = WINDOW
     mask = face_mask(CROP_SIZE)[top : top + side, left : left + side]
     blocks = mask.reshape(side // BLOCK, BLOCK, side // BLOCK, BLOCK).mean((1, 3))
-    return np.where(blocks < 0.2, 0, blocks).astype(np.float32)
+    blocks = np.where(blocks < 0.2, 0, blocks).astype(np.float32)
+    blocks.setflags(write=False)
+    return blocks
 
 
 @lru_cache(maxsize=1)
 def signature_cells() -> NDArray[np.intp]:
-    """Indices into the style code that lie outside the face, row by row: direction, attributes, then key bits."""
+    """Indices, read-only, into the style code of what lies outside the face: direction, attributes, then key bits."""
     cell = CROP_SIZE // PLANE
     top, left, side = (value // cell for value in WINDOW)
     face = np.zeros((PLANE, PLANE), bool)
     face[top : top + side, left : left + side] = np.kron(face_blocks() > 0, np.ones((BLOCK // cell,) * 2, bool))
-    return np.flatnonzero(~face)
+    cells = np.flatnonzero(~face)
+    cells.setflags(write=False)
+    return cells
 
 
 def signature(bits: NDArray[np.bool_], attributes: FloatArray) -> FloatArray:

@@ -21,6 +21,11 @@ def test_what_is_squeezed_is_stretched_again(faces):
     np.testing.assert_allclose(stretch(squeeze(faces, bend()), bend()), faces, atol=2e-6)
 
 
+def test_nobody_changes_what_everybody_shares():
+    with pytest.raises(ValueError, match="read-only"):
+        bend()[...] = 0
+
+
 def test_in_the_face_it_fits_into_a_picture_and_keeps_its_order(faces):
     inside = bend() == bend().max()
     assert inside.mean() > 0.15

@@ -144,3 +144,9 @@ def test_repr_shows_no_secret():
     keys.of(0)
     for shown in (repr(key), repr(keys), f"{keys}"):
         assert "array" not in shown and "rotation" not in shown and "kkk" not in shown
+
+
+@pytest.mark.parametrize("shared", [face_blocks, signature_cells])
+def test_nobody_changes_what_everybody_shares(shared):
+    with pytest.raises(ValueError, match="read-only"):
+        shared()[...] = 0

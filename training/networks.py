@@ -269,7 +269,7 @@ class Modifier(nn.Module):
         self.style_encoder = StyleEncoder(space, bands)
         self.content_encoder = ContentEncoder(bands)
         self.decoder = Decoder(bands)
-        self.register_buffer("bend", torch.from_numpy(bend()), persistent=False)
+        self.register_buffer("bend", torch.tensor(bend()), persistent=False)
 
     def forward(
         self,

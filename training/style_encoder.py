@@ -25,7 +25,7 @@ class StyleReader(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        cells = torch.from_numpy(signature_cells())
+        cells = torch.tensor(signature_cells())
         inside, direction = torch.ones(STYLE_SIZE), torch.zeros(STYLE_SIZE)
         inside[cells] = 0
         direction[cells[:DIRECTION_CELLS]] = 1 / DIRECTION_CELLS

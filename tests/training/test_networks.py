@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from mfm_edge.align import TEMPLATE
-from mfm_edge.headroom import stretch
+from mfm_edge.headroom import bend, stretch
 from mfm_edge.style import COORDINATES, expand
 from training.bands import COLOUR, GRAIN
 from training.channel import quantise
@@ -75,6 +75,7 @@ def test_what_would_be_clipped_comes_back(network, x, places, keys):
     with_headroom = psnr()
     network.bend.zero_()
     assert (with_headroom > psnr() + 2).all()
+    assert bend().any()  # which every network shares
 
 
 @torch.no_grad()
