@@ -28,8 +28,9 @@ lint: $(VENV)/.test-ready
 types: $(VENV)/.test-ready
 	$(BIN)/mypy
 
+# A worker a core, each with one thread; four at most, since each loads torch. Fixtures of a file are made once.
 pytest: $(VENV)/.test-ready
-	$(BIN)/pytest $(PYTEST_ARGUMENTS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST_ARGUMENTS)
 
 clean:
 	rm -rf $(VENV) build $(OUTPUT)
