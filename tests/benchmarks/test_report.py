@@ -49,10 +49,11 @@ def test_live_figures_read_well() -> None:
     said = live_delay.tell({"goal_ms": 120, **CAMERA, "viewer": VIEWER, "browser": {**VIEWER, "median_ms": 91}})
     assert "viewer 80 ms" in said and "browser after 91 ms" in said and "14.2 of 30 frames" in said
     checked = {"frames": 9, "covered_whole": 0, "too_late": 0, "faces": 12, "unprotected": 1, "recognised": 2}
-    memory = {"least_mb": 300.4, "most_mb": 310.0, "growth": -0.012, "flat": True}
+    memory = {"least_mb": 300.4, "most_mb": 310.0, "growth": -0.012, "flat": True, "camera_mb": 176.9}
     result = {"minutes": 60.0, "clips": 9, **CAMERA, "checked": checked, "memory": memory}
     said = soak.tell({**result, "judge": "sface"})
-    assert "of 12 faces" in said and "1 were left as they were, and a recogniser matched 2" in said and "-1.2%" in said
+    assert "of 12 faces" in said and "1 were left as they were, and a recogniser matched 2" in said
+    assert "-1.2%" in said and "177 of it" in said
     assert "recogniser" not in soak.tell({**result, "judge": None})
 
 
