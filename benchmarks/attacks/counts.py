@@ -94,4 +94,4 @@ def _cell(row: Row | None) -> str:
     if row is None:
         return ""
     low, high = (100 * end for end in row.interval)
-    return f"{100 * row.share:.3g} ({low:.2g} to {high:.3g})"
+    return f"{100 * row.share:.3g} ({low:.3g} to {high:.3g})"

@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.attacks.counts import Row
+from benchmarks.attacks.counts import Row, to_markdown
 from benchmarks.attacks.guesses import CODES, FACTORS, Secret, _one_off
 from benchmarks.attacks.key_recovery import Insider, key_from_pairs, read_mark
 from benchmarks.attacks.learning import _regress
@@ -58,6 +58,7 @@ def test_intervals_are_wide_for_few_pairs_and_cover_the_share() -> None:
     assert Row("a", "j", 40, 40).interval == (pytest.approx(0.025 ** (1 / 40)), 1)
     assert Row("a", "j", 3, 10).interval == pytest.approx((0.0667, 0.6525), abs=1e-4)  # Clopper and Pearson's table
     assert Row("a", "j", 0, 100_000).interval[1] < 1e-4
+    assert "100 (99.8 to 100)" in to_markdown([Row("a", "j", 1642, 1642)])
 
 
 def test_pairs_of_few_people_prove_less() -> None:
