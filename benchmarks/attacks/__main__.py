@@ -5,7 +5,8 @@
 
 Needs the training extra, the data set and the recognisers (training/README.md). Every row counts: hits of pairs, the
 share and its 95 % interval. Guesses are logged one by one and go on where they were stopped, until there are --pairs of
-them: factors get four fifths of the minutes, codes one. All other attacks are small, and run first. Not here: a trained
+them (--log benchmarks/results/attacks --people 500: those so far of the network that results/attacks.json names):
+factors get four fifths of the minutes, codes one. All other attacks are small, and run first. Not here: a trained
 inversion network, and one trained to tell right factors from wrong (python -m training.evaluate).
 """
 
