@@ -115,7 +115,7 @@ def main() -> None:
     add_options(parser, NAME)
     options = parser.parse_args()
     detectors = {"one look": OneLook(threads=1), "both": YuNetDetector(threads=1)}
-    photos = options.photos or options.clips[0].parents[1] / "photos"
+    photos = options.photos or options.clips[0].absolute().parents[1] / "photos"
     faces = list(certain(photos, options.clips, detectors["one look"], options.few))
     clips, every = (options.clips[-1:], 60) if options.few else (options.clips, 20)
     result = {

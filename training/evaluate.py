@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
         "factors": lambda: factor_distances(engine, _some(faces, 60), made.judges),
         "passwords": lambda: similar_passwords(engine, _some(faces, 40), made.judges, folder),
         "control": lambda: control(engine, _some(faces, 100), subject.others, _attribute_judge(args, folder)),
-        "clips": lambda: clips(runtime, _videos(args.clips), args.clip_frames, judges),
+        "clips": lambda: clips(runtime, args.videos, args.clip_frames, judges),
         "grids": lambda: grids(engine, _some(faces, 6), folder),
         "attacks": lambda: attacked(
             subject, unmarked, load_faces(args.data, "train", limit=args.attack_faces), folder,
@@ -144,13 +144,10 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--attack-faces", type=int, default=1500, help="they learn from (default: %(default)s)")
     add("--publish", action="store_true", help="also write the table into the model's card and the README")
     args = parser.parse_args(argv)
-    if "clips" in args.only and not _videos(args.clips):
+    args.videos = sorted(args.clips.glob("*.mp4"))
+    if "clips" in args.only and not args.videos:
         parser.error(f"--clips: no .mp4 in {args.clips}")
     return args
-
-
-def _videos(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.mp4"))
 
 
 def _some(faces: FaceSet, count: int) -> FaceSet:
