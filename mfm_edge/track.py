@@ -18,6 +18,13 @@ __all__ = ["ON_GUESSED_MOTION", "ON_MEASURED_MOTION", "OneEuro", "Smoothing", "T
 
 _DISAGREEING = 0.15
 """Part of a face's size by which motion and detector may differ; beyond, something else moved before the face."""
+_DETECTOR_NOISE = 0.02
+"""Part of a face's size by which the detector's points, root mean square, may lie elsewhere than where the picture took
+them: who blinks or speaks does not move his head. That much is doubted, and counts for a part."""
+_DOUBTED = 0.2
+_AT_REST = 0.006
+"""The same for a face that is shown where it was: what moves by less rests. Half a pixel of its crop; half as much where
+the picture does not tell its motion, and the guess lags by itself."""
 _OTHER_SCENE = 0.45
 """Least correlation of two frames' thumbnails in one scene. In the real clips cuts have at most 0.26, shaken heads that
 fill the frame at least 0.64."""
@@ -126,7 +133,7 @@ class Tracker:
             if track.missed <= min(self._hold, track.seen) and _still_there(track, seen, frame.shape)
         ]
         self._tracks = seen + held
-        return tuple(TrackedFace(track.face, track.number, track.missed) for track in self._tracks)
+        return tuple(TrackedFace(track.show(), track.number, track.missed) for track in self._tracks)
 
     def _follow(self, detected: Mapping[int, Face]) -> None:
         """Replaces predictions by what the pictures show; detected: by track, where the detector found it."""
@@ -155,7 +162,7 @@ class _Track:
         self.seen = 1
         points = _points(face)
         self._smooth = OneEuro(points)
-        self._before = points
+        self._before = self._shown = points
         self._measured = False
         self._velocity = np.zeros(2)
         self._centre = points.mean(0)
@@ -197,12 +204,20 @@ class _Track:
         self.seen += 1
         off = float(np.linalg.norm(points.mean(0) - self._smooth.points.mean(0))) / unit
         sure = self._measured and off < _DISAGREEING
+        if sure:
+            believed = _beyond(points, self._smooth.points, _DETECTOR_NOISE * unit)
+            points = believed + _DOUBTED * (points - believed)
         self._move(self._smooth(points, unit, ON_MEASURED_MOTION if sure else ON_GUESSED_MOTION), face.score)
+
+    def show(self) -> Face:
+        """Where to show it, once a frame: where it was shown before, as long as it stays near."""
+        slack = _AT_REST if self._measured else 0.0 if self.missed else _AT_REST / 2
+        self._shown = _beyond(self._smooth.points, self._shown, slack * _size(self.face))
+        return _face(self._shown, self.face.score)
 
     def _move(self, points: NDArray[np.float64], score: float) -> None:
         self._smooth.points = points
-        exact = points.astype(np.float32)
-        self.face = Face(box=exact[5:].reshape(4), landmarks=exact[:5], score=score)
+        self.face = _face(points, score)
 
 
 def _assign(tracks: Sequence[_Track], faces: Sequence[Face]) -> dict[int, int]:
@@ -234,6 +249,17 @@ def _still_there(track: _Track, seen: Sequence[_Track], shape: tuple[int, ...]) 
     if not seen:
         return True
     return bool((overlaps(np.stack([other.face.box for other in seen]), box, of_smaller=True) < 0.6).all())
+
+
+def _beyond(points: NDArray[np.float64], rest: NDArray[np.float64], slack: float) -> NDArray[np.float64]:
+    """From rest towards points (N, 2), short of them by slack, px, root mean square; rest where they are nearer."""
+    far = float(np.sqrt(((points - rest) ** 2).sum(1).mean()))
+    return rest + (points - rest) * (1 - slack / far) if far > slack else rest
+
+
+def _face(points: NDArray[np.float64], score: float) -> Face:
+    exact = points.astype(np.float32)
+    return Face(box=exact[5:].reshape(4), landmarks=exact[:5], score=score)
 
 
 def _points(face: Face) -> NDArray[np.float64]:

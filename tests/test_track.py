@@ -207,3 +207,24 @@ def test_a_face_seen_once_is_predicted_once() -> None:
     tracker.update([face_at(100, 100)], FRAME)
     assert [item.missed for item in tracker.update([], FRAME)] == [1]
     assert tracker.update([], FRAME) == ()
+
+
+def test_who_speaks_does_not_move_in_the_frame(portrait: np.ndarray) -> None:
+    """The picture stands still, and the detector's mouth goes up and down: crops do not, as long as it is a little."""
+    tracker, seen = Tracker(), []
+    for index in range(60):
+        speech = np.zeros((5, 2))
+        speech[3:, 1] = 3 * np.sin(index / 3)
+        (tracked,) = tracker.update([face_at(170, 40, noise=speech)], portrait)
+        seen.append(tracked.face.landmarks)
+    assert np.abs(np.diff(seen[20:], axis=0)).max() < 0.01
+    assert np.abs(np.mean(seen[20:], 0) - face_at(170, 40).landmarks).max() < 1.5
+
+
+def test_a_slow_drift_is_followed(portrait: np.ndarray) -> None:
+    tracker = Tracker()
+    for index in range(80):
+        x = 0.1 * index
+        frame = cv2.warpAffine(portrait, np.array([[1, 0, x], [0, 1, 0]]), portrait.shape[1::-1])
+        (tracked,) = tracker.update([face_at(170 + x, 40)], frame)
+    assert np.abs(tracked.face.landmarks - face_at(170 + x, 40).landmarks).max() < 1
