@@ -23,8 +23,8 @@ _DETECTOR_NOISE = 0.02
 them: who blinks or speaks does not move his head. That much is doubted, and counts for a part."""
 _DOUBTED = 0.2
 _AT_REST = 0.006
-"""The same for a face that is shown where it was: what moves by less rests. Half a pixel of its crop; half as much where
-the picture does not tell its motion, and the guess lags by itself."""
+"""The same for a face that is shown where it was: what moves by less rests. Half a pixel of its crop, half of that
+where the picture does not tell its motion, and the guess lags by itself."""
 _OTHER_SCENE = 0.45
 """Least correlation of two frames' thumbnails in one scene. In the real clips cuts have at most 0.26, shaken heads that
 fill the frame at least 0.64."""

@@ -2,7 +2,8 @@
 
     python -m training.evaluate --report out/                      everything, with tables and pictures
     python -m training.evaluate --only quality frames              some experiments
-    python -m training.evaluate --publish                          also into the model's card and the README
+    python -m training.evaluate --publish                          also into the model's card and the README;
+                                                                   with --only the rest of the table stays
 
 Works on an exported model through the engine that ships, on uint8 crops. Recognisers that training used are marked;
 only the others count. Perceptual distance and realism are left out without
@@ -50,10 +51,16 @@ EXPERIMENTS = (
 
 
 def publish(rows: list[Goal], card: Path, readme: Path, *, faces: int) -> None:
-    """Write the measured table into the model's card and between the README's markers, so that both are generated."""
+    """Write the measured table into the model's card and between the README's markers, so that both are generated. What
+    was measured before of this network, on as many faces, and is not among `rows`, stays; exporting another network
+    makes a new card."""
     content = json.loads(card.read_text())
+    before = content.get("measured", {})
+    again = {row.what: row.to_mapping() for row in rows}
+    kept = before["rows"] if before.get("faces") == faces else []
+    table = [again.pop(row["what"], row) for row in kept] + list(again.values())
     content["measured"] = {"faces": faces, "data": "CelebA, official validation identities, never trained on"}
-    content["measured"]["rows"] = [row.to_mapping() for row in rows]
+    content["measured"]["rows"] = table
     card.write_text(json.dumps(content, indent=1) + "\n")
     lines = [
         f"The shipped network (step counter {content['steps']}; history in `training/README.md`), on {faces}",
@@ -61,13 +68,13 @@ def publish(rows: list[Goal], card: Path, readme: Path, *, faces: int) -> None:
         "",
         "| measured | value | goal |",
         "|---|---|---|",
-        *(f"| {row.what} | {row.value:.3f} | {row.goal} |" for row in rows if row.counts),
+        *(f"| {row['what']} | {row['value']:.3f} | {row['goal']} |" for row in table if row["counts"]),
         "",
         "Written by `python -m training.evaluate --publish`.",
     ]
-    before, rest = readme.read_text().split(README_BEGIN)
-    _, after = rest.split(README_END)
-    readme.write_text(before + README_BEGIN + "\n" + "\n".join(lines) + "\n" + README_END + after)
+    start, rest = readme.read_text().split(README_BEGIN)
+    _, end = rest.split(README_END)
+    readme.write_text(start + README_BEGIN + "\n" + "\n".join(lines) + "\n" + README_END + end)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -127,6 +127,19 @@ def test_publishing_replaces_the_table_and_nothing_else(tmp_path):
     assert "does not count" in to_text(rows)
 
 
+def test_publishing_some_rows_keeps_the_others_of_as_many_faces(tmp_path):
+    card, readme = tmp_path / "card.json", tmp_path / "README.md"
+    card.write_text('{"steps": 5, "sha256": {}}')
+    readme.write_text(f"{README_BEGIN}\n{README_END}")
+    publish([Goal("first", 0.5, ">= 1"), Goal("second", 0.6, ">= 1")], card, readme, faces=3)
+    publish([Goal("second", 0.7, ">= 1"), Goal("third", 0.8, ">= 1")], card, readme, faces=3)
+    rows = json.loads(card.read_text())["measured"]["rows"]
+    assert [(row["what"], row["value"]) for row in rows] == [("first", 0.5), ("second", 0.7), ("third", 0.8)]
+    assert "| first | 0.500 | >= 1 |\n| second | 0.700 | >= 1 |\n| third | 0.800 | >= 1 |" in readme.read_text()
+    publish([Goal("second", 0.7, ">= 1")], card, readme, faces=4)
+    assert [row["what"] for row in json.loads(card.read_text())["measured"]["rows"]] == ["second"]
+
+
 def test_a_report_holds_rows_tables_and_pictures(tmp_path):
     table = Table("of things", ("thing", "size"), [["one", 0.12345], ["other", None]])
     section = Section("Part", goals=[Goal("what", 0.5, ">= 1", counts=False)], tables=[table], notes=["Careful."])
