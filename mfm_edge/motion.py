@@ -18,6 +18,8 @@ _SMALLEST = 16.0
 """px of the reduced frame: a smaller box has too few points of its own."""
 _AGREEING = 0.4
 """Part of the points that must agree on one motion. Mouth, eyes and the background in the box move otherwise."""
+_PLAY = 0.02
+"""Part of the box by which points may differ where too few agree to a pixel: a head that turns is not flat."""
 
 
 class Motion:
@@ -69,7 +71,8 @@ class Motion:
         to, found = to.reshape(from_.shape), found.reshape(from_.shape[:2]) == 1
         moves: list[NDArray[np.float64] | None] = []
         for box, a, b, good in zip(reduced, from_, to, found, strict=True):
-            move = _similarity(a[good], b[good]) if min(box[2:] - box[:2]) >= _SMALLEST else None
+            size = float(min(box[2:] - box[:2]))
+            move = _similarity(a[good], b[good], size) if size >= _SMALLEST else None
             if move is not None:
                 move[:, 2] = move[:, 2] * self._factor + half - move[:, :2] @ (half, half)
             moves.append(move)
@@ -83,11 +86,13 @@ def _grid(box: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
 
 
-def _similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64] | None:
+def _similarity(a: NDArray[np.float32], b: NDArray[np.float32], size: float) -> NDArray[np.float64] | None:
+    """size: px of the box. To a pixel where enough points agree so far: who speaks moves more than that."""
     least = round(_AGREEING * _GRID**2)
     if len(a) < least:
         return None
-    move, agreeing = cv2.estimateAffinePartial2D(a, b, method=cv2.RANSAC, ransacReprojThreshold=1.0, maxIters=200)
-    if move is None or int(agreeing.sum()) < least:
-        return None
-    return np.asarray(move, np.float64)
+    for play in (1.0, _PLAY * size):
+        move, agreeing = cv2.estimateAffinePartial2D(a, b, method=cv2.RANSAC, ransacReprojThreshold=play, maxIters=200)
+        if move is not None and int(agreeing.sum()) >= least:
+            return np.asarray(move, np.float64)
+    return None
