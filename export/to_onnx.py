@@ -1,4 +1,5 @@
-"""python -m export.to_onnx --run RUN --out FOLDER: a training run's averaged network -> three ONNX files and a card."""
+"""python -m export.to_onnx --run RUN --out FOLDER: a training run's averaged network -> three ONNX files, mark.npz
+and a card."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from export.mark import export_mark
 from export.parts import example_inputs, split
+from mfm_edge.engine.folder import MARK
 from mfm_edge.engine.onnx import CARD, CARD_FORMAT, PARTS, SHIPPED_MODEL
 from mfm_edge.types import CROP_SIZE
 from training.networks import Modifier
@@ -61,7 +64,8 @@ def load_run(run: Path) -> Run:
 
 
 def export(run: Run, folder: Path) -> dict[str, float]:
-    """Write the parts and the card. Returns the largest relative difference between torch and ONNX Runtime by part.
+    """Write the parts, mark.npz and the card. Returns the largest relative difference between torch and ONNX Runtime by
+    part.
 
     Raises RuntimeError when one exceeds TOLERANCE; the folder then has no card, so no runtime loads it.
     """
@@ -74,10 +78,12 @@ def export(run: Run, folder: Path) -> dict[str, float]:
         differences[part] = _difference(module, part, path)
         if differences[part] > TOLERANCE:
             raise RuntimeError(f"{part}: torch and ONNX Runtime differ by {differences[part]:.2g}, allowed {TOLERANCE}")
+    export_mark(run.network, folder / MARK)
+    files = {part: folder / f"{part}.onnx" for part in PARTS} | {MARK: folder / MARK}
     card: dict[str, Any] = {
         "format": CARD_FORMAT,
         "name": "mfm",
-        "sha256": {part: hashlib.sha256((folder / f"{part}.onnx").read_bytes()).hexdigest() for part in PARTS},
+        "sha256": {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()},
         "opset": OPSET,
         "steps": run.steps,
         "checkpoint_sha256": run.checkpoint_sha256,

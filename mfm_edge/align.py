@@ -17,6 +17,7 @@ from mfm_edge.types import CROP_SIZE, AlignedFace, Face, check_frame
 
 __all__ = [
     "TEMPLATE",
+    "after",
     "align",
     "check_matrix",
     "estimate_transform",
@@ -129,6 +130,11 @@ def invert(matrix: ArrayLike) -> NDArray[np.float64]:
     matrix = check_matrix(matrix)
     linear = np.linalg.inv(matrix[:, :2])
     return np.column_stack([linear, -linear @ matrix[:, 2]])
+
+
+def after(second: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The matrix that does what one matrix does after another: both, and the result, (2, 3) float64."""
+    return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
 
 
 def frame_scale(matrix: NDArray[np.float64]) -> float:

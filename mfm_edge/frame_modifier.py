@@ -57,26 +57,17 @@ class FrameModifier:
             records.append(record)
         return Protected(frame=out, faces=tuple(records))
 
-    def restore(
-        self,
-        frame: NDArray[np.uint8],
-        keys: FaceKeys,
-        faces: Sequence[FaceRecord],
-        candidates: Sequence[Sequence[int]] | None = None,
-    ) -> Restored:
-        """frame: (H, W, 3) uint8 BGR. candidates: slots to try for each face, the first of the most trusted counts;
-        None: as the records say. The records that come back have it. Raises ArgumentError for anything else than
-        records."""
+    def restore(self, frame: NDArray[np.uint8], keys: FaceKeys, faces: Sequence[FaceRecord]) -> Restored:
+        """frame: (H, W, 3) uint8 BGR. Where a record names no slot, all are tried, and the most trusted counts; the
+        records that come back have it. Raises ArgumentError for anything else than records."""
         records = list(faces)
         if not all(isinstance(record, FaceRecord) for record in records):
             raise ArgumentError("faces: got something else than FaceRecord in it, takes the records of anonymize")
-        if candidates is None:
-            candidates = [ALL if record.slot is None else (record.slot,) for record in records]
         tries = [
             (index, slot)
             for index, record in enumerate(records)
             if record.treatment is Treatment.SURROGATE
-            for slot in candidates[index]
+            for slot in (ALL if record.slot is None else (record.slot,))
         ]
         crops = {index: _surrogate(frame, records[index]) for index in {index for index, _ in tries}}
         back = {slot: keys.of(slot).inverse() for slot in {slot for _, slot in tries}}

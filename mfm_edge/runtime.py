@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -13,20 +13,22 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.align import locate
 from mfm_edge.critic import Critic
 from mfm_edge.detect import Detector, StillSceneDetector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
+from mfm_edge.engine.folder import read_mark
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys
 from mfm_edge.frame_modifier import FrameModifier
 from mfm_edge.guard import SteadyTrust, cover_frame, trusts
+from mfm_edge.mark import MarkReader
+from mfm_edge.realign import Realigner
 from mfm_edge.selection import Selection
 from mfm_edge.slot_choice import SlotChoice, TrackSlots
-from mfm_edge.slots import ALL, SlotMemory
 from mfm_edge.style import FaceKeys
+from mfm_edge.surrogate_finder import TracksFoundAgain, found_again
 from mfm_edge.track import TrackedFace, Tracker
-from mfm_edge.types import Face, FaceRecord, Protected, Restored, check_frame
+from mfm_edge.types import FaceRecord, Protected, Restored, check_frame
 
 __all__ = ["Found", "MfmRuntime", "MfmStream"]
 
@@ -86,6 +88,7 @@ class MfmRuntime:
             trust_unknown_model=trust_unknown_model,
         )
         self._frames, self._choice = FrameModifier(engine), SlotChoice(engine, Critic())
+        self._read_mark = partial(read_mark, model, known_only=not trust_unknown_model)
         self.workers = workers if engine.on_cpu else 1
         self._detector = YuNetDetector() if detector is None else detector
         # Deriving is slow on purpose; an application that calls frame by frame must not pay for it each time.
@@ -121,14 +124,13 @@ class MfmRuntime:
         """Turn the faces of an anonymised frame back. With other factors than those used it shows yet other people.
 
         frame: (H, W, 3) uint8 BGR; it is not changed. faces: the records of `anonymize`; when None the faces are
-        detected again, which costs some accuracy, and all slots' keys are tried for each, which costs SLOTS times the
-        network. Raises FrameError, FactorError, ArgumentError.
+        detected again, and their keys' marks looked for, which takes half a second a face and costs some accuracy.
+        Raises FrameError, FactorError, ArgumentError.
         """
         check_frame(frame)
         keys = self._keys_for(factors)
         if faces is None:
-            found = [face for face in self._detector.detect(frame) if trusts(face)]
-            return self._frames.restore(frame, keys, [_record(face) for face in found], [ALL] * len(found))
+            faces = found_again(self._realigner, frame, self._detector.detect(frame), keys)
         return self._frames.restore(frame, keys, faces)
 
     def open_stream(
@@ -147,6 +149,11 @@ class MfmRuntime:
         salt = os.urandom(16) if salt is None else bytes(salt)
         keys, sealing_key = _derive(factors, salt, key_derivation)
         return MfmStream(self, keys, salt, key_derivation, sealing_key=sealing_key, selection=selection)
+
+    @cached_property
+    def _realigner(self) -> Realigner:
+        """Not for who only anonymises."""
+        return Realigner(MarkReader(self._read_mark()))
 
     def _keys_for(self, factors: Factors) -> FaceKeys:
         return self._keys(_checked(factors), IMAGE_SALT, DEFAULT_KEY_DERIVATION)
@@ -176,7 +183,7 @@ class MfmStream:
         self._selection = selection
         self._changing, self._finding = Lock(), Lock()
         self._begin()
-        self._found_again, self._slots = Tracker(), SlotMemory()  # of restoring
+        self._again, self._found_again = Tracker(), TracksFoundAgain()  # of restoring
 
     def anonymize(self, frame: NDArray[np.uint8]) -> Protected:
         """Like MfmRuntime.anonymize, with faces tracked. Fails closed: when anything goes wrong in a valid frame, the
@@ -216,20 +223,17 @@ class MfmStream:
         return Protected(frame=cover_frame(found.frame), faces=(), incidents=1)
 
     def restore(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord] | None = None) -> Restored:
-        """Like MfmRuntime.restore, under the stream's keys. Faces that are detected again are tracked as they were when
-        they were anonymised, which brings them nearer to their places then, and all slots are tried for few of a
-        track's frames alone, see SlotMemory. Where they are given, several threads may call it at the same time."""
+        """Like MfmRuntime.restore, under the stream's keys. Faces that are detected again are tracked, so that their
+        keys' marks are looked for everywhere in few frames alone, see TracksFoundAgain. Where they are given, several
+        threads may call it at the same time."""
         check_frame(frame)
         keys = self._live_keys()
         if faces is not None:
             return self._frames.restore(frame, keys, faces)
-        tracked = self._found_again.update(self._runtime._detector.detect(frame), frame)
+        tracked = self._again.update(self._runtime._detector.detect(frame), frame)
         tracked = tuple(face for face in tracked if trusts(face.face))
-        tracks = [face.track for face in tracked]
-        records = [_record(face.face) for face in tracked]
-        restored = self._frames.restore(frame, keys, records, self._slots.candidates(tracks))
-        self._slots.keep(tracks, [face.slot for face in restored.faces if face.slot is not None])
-        return restored
+        records = self._found_again.records(self._runtime._realigner, frame, tracked, keys)
+        return self._frames.restore(frame, keys, records)
 
     @property
     def sealing_key(self) -> bytes:
@@ -244,7 +248,7 @@ class MfmStream:
         keys, sealing_key = _derive(factors, self.salt, self.key_derivation)
         with self._changing:
             self._live_keys()
-            self._keys, self._sealing_key, self._slots = keys, sealing_key, SlotMemory()
+            self._keys, self._sealing_key, self._found_again = keys, sealing_key, TracksFoundAgain()
 
     def close(self) -> None:
         """Forget the keys. The stream takes no frame afterwards."""
@@ -284,12 +288,6 @@ def _checked(factors: Factors) -> Factors:
     if not isinstance(factors, Factors):
         raise FactorError(f"factors: got {type(factors).__name__}, takes Factors(password=..., ...)")
     return factors
-
-
-def _record(face: Face) -> FaceRecord:
-    """Of a face that was detected again."""
-    matrix, landmarks = locate(face)
-    return FaceRecord(matrix, face.box, face.score, landmarks=landmarks)
 
 
 def _derive(factors: Factors, salt: bytes, parameters: KeyDerivation) -> tuple[FaceKeys, bytes]:

@@ -159,12 +159,14 @@ def test_smallest_frame():
     MfmRuntime().anonymize(np.zeros((64, 64, 3), np.uint8), RIGHT)
 
 
-def test_record_without_detection_matches_one_with(tmp_path):
-    detector = FixedDetector(face(1.5, (20, 5)))
-    runtime = MfmRuntime(detector=detector, providers=["CPU"])
+def test_without_records_faces_are_found_again_nearly_where_they_were():
+    runtime = MfmRuntime(detector=FixedDetector(face(1.5, (20, 5))), providers=["CPU"])
     protected = runtime.anonymize(picture(), RIGHT)
-    with_records = runtime.restore(protected.frame, RIGHT, faces=protected.faces)
-    without = runtime.restore(protected.frame, RIGHT)
-    # A face among others may be rounded to another level than alone; in bfloat16 it is rounded further away.
-    np.testing.assert_allclose(with_records.frame.astype(int), without.frame, atol=1)
-    assert isinstance(without.faces[0], FaceRecord) and without.faces[0].slot == protected.faces[0].slot
+    (known,) = protected.faces
+    restored = runtime.restore(protected.frame, RIGHT)
+    (found,) = restored.faces
+    assert isinstance(found, FaceRecord) and found.slot == known.slot
+    np.testing.assert_allclose(found.matrix, known.matrix, atol=0.6)  # crop px; the linear part is far below
+    np.testing.assert_allclose(found.matrix[:, :2], known.matrix[:, :2], atol=0.01)
+    wrong = runtime.restore(protected.frame, WRONG)
+    assert wrong.faces[0].slot == 0 and error(restored.frame, picture()) < error(wrong.frame, picture())

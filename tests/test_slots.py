@@ -1,4 +1,4 @@
-"""Every face has a key of its own, and restoring finds it again: by the records, or by the marks of all slots' keys."""
+"""Every face has a key of its own, and restoring finds it again: by the records, or by trying all slots' keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mfm_edge import Factors, MfmRuntime, runtime
 from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.engine import Modified
 from mfm_edge.factors import KeyDerivation
-from mfm_edge.slots import ALL, SlotMemory, from_left
+from mfm_edge.slots import ALL, from_left
 from mfm_edge.style import StyleKey
 from mfm_edge.types import SLOTS, Face, Treatment
 from mfm_edge.video import open_source
@@ -114,72 +114,18 @@ def test_more_faces_than_slots_start_again_and_all_come_back(engine: MarkingEngi
     assert [record.slot for record in mixed.faces] == [record.slot for record in protected.faces][::-1]
 
 
-def test_restoring_without_records_finds_each_slot(engine: MarkingEngine) -> None:
-    faces = [face(100 * place) for place in range(5)]
-    app, frame = MfmRuntime(detector=FixedDetector(*faces)), picture()
+def test_slots_that_no_record_names_are_found_by_trust(engine: MarkingEngine) -> None:
+    app, frame = MfmRuntime(detector=FixedDetector(*(face(100 * place) for place in range(5)))), picture()
     protected = app.anonymize(frame, RIGHT)
-    engine.counts.clear()
-    restored = app.restore(protected.frame, RIGHT)
-    assert [record.slot for record in restored.faces] == [0, 1, 2, 3, 4] and sum(engine.counts) == 5 * SLOTS
-    np.testing.assert_array_equal(restored.frame, app.restore(protected.frame, RIGHT, protected.faces).frame)
-    lost = [replace(record, slot=None) for record in protected.faces]  # the same: places are known, slots are not
-    np.testing.assert_array_equal(restored.frame, app.restore(protected.frame, RIGHT, lost).frame)
-    engine.counts.clear()
-    app.restore(protected.frame, WRONG)
-    assert sum(engine.counts) == 5 * SLOTS
-
-
-def test_a_stream_without_records_tries_all_slots_of_new_tracks_and_as_often_with_wrong_factors(
-    engine: MarkingEngine,
-) -> None:
-    """How often depends on the tracks' age alone."""
-    detector, frame = FixedDetector(face(100), face(300)), picture()
-    app, salt = MfmRuntime(detector=detector), b"one salt"
-    with app.open_stream(RIGHT, salt=salt, key_derivation=CHEAP) as stream:
-        for number, place in enumerate((300, 600, 900, 900, 900)):  # always another person beside the first, who stays
-            detector.faces = (face(100), face(place))
-            shown = frame + np.uint8(8 * number)  # what stands still is not looked at again
-            protected = stream.anonymize(shown)
-    assert [record.slot for record in protected.faces] == [0, 3]
-    tried = {}
-    for name, factors in {"right": RIGHT, "wrong": WRONG}.items():
+    lost = [replace(record, slot=None) for record in protected.faces]
+    for factors in (RIGHT, WRONG):
         engine.counts.clear()
-        tried[name] = []
-        with app.open_stream(factors, salt=salt, key_derivation=CHEAP) as stream:
-            for _ in range(20):
-                before = sum(engine.counts)
-                restored = stream.restore(protected.frame)
-                tried[name].append(sum(engine.counts) - before)
-        if name == "right":
-            assert [record.slot for record in restored.faces] == [0, 3]
-            assert np.abs(restored.frame[..., 1:].astype(int) - shown[..., 1:]).mean() < 1
-    assert tried["right"] == [2 * (SLOTS if age in (1, 4, 16) else 1) for age in range(1, 21)]
-    assert tried["wrong"] == tried["right"]
-
-
-def test_a_slot_is_remembered_for_its_track_and_looked_for_again_at_times() -> None:
-    memory = SlotMemory()
-    memory.candidates([7])
-    memory.keep([7], [5])
-    tries = [memory.candidates([7])[0] for _ in range(199)]
-    assert [age for age, slots in enumerate(tries, start=2) if len(slots) == SLOTS] == [4, 16, 64, 128, 192]
-    assert {slots[0] for slots in tries} == {5}  # the first among equals: a frame that shows nothing changes nothing
-    assert all(sorted(slots) in ([5], list(ALL)) for slots in tries)
-    assert memory.candidates([8, 7]) == [ALL, (5,)]  # a new track starts anew
-    memory.keep([8, 7], [2, 5])
-    memory.candidates([8])
-    assert memory.candidates([7, 8]) == [ALL, (2,)]  # whose track is lost is forgotten
-
-
-def test_other_factors_make_a_stream_look_for_slots_anew(engine: MarkingEngine) -> None:
-    app, frame = MfmRuntime(detector=FixedDetector(face(100))), picture()
-    with app.open_stream(RIGHT, key_derivation=CHEAP) as stream:
-        stream.restore(frame)
-        engine.counts.clear()
-        stream.restore(frame)
-        stream.change_factors(WRONG)
-        stream.restore(frame)
-    assert engine.counts[0] == 1 and sum(engine.counts[1:]) == SLOTS
+        restored = app.restore(protected.frame, factors, lost)
+        assert sum(engine.counts) == 5 * SLOTS
+        if factors is RIGHT:
+            assert [record.slot for record in restored.faces] == [0, 1, 2, 3, 4]
+            with_slots = app.restore(protected.frame, RIGHT, protected.faces)
+            np.testing.assert_array_equal(restored.frame, with_slots.frame)
 
 
 def test_two_real_faces_become_two_people_and_come_back_in_any_order() -> None:

@@ -1,4 +1,4 @@
-"""A model folder: the three parts as .onnx, perhaps in several precisions, and card.json with their sha256."""
+"""A model folder: three parts as .onnx, perhaps in several precisions, mark.npz, and card.json with their sha256."""
 
 from __future__ import annotations
 
@@ -10,13 +10,25 @@ from typing import Any, Literal, get_args
 
 from mfm_edge.errors import ModelError
 
-__all__ = ["CARD", "CARD_FORMAT", "PARTS", "SHIPPED_MODEL", "Model", "Precision", "check_precision", "read_model"]
+__all__ = [
+    "CARD",
+    "CARD_FORMAT",
+    "MARK",
+    "PARTS",
+    "SHIPPED_MODEL",
+    "Model",
+    "Precision",
+    "check_precision",
+    "read_mark",
+    "read_model",
+]
 
 Precision = Literal["f32", "f16", "int8", "int8-symmetric"]
 """Of the network's products; what runs around them is float32 in every variant."""
 
 SHIPPED_MODEL = Path(__file__).parent.parent / "models" / "mfm"
 PARTS = ("content_encoder", "style_encoder", "decoder")
+MARK = "mark.npz"
 CARD = "card.json"
 CARD_FORMAT = 10
 MAX_CARD_BYTES = 1 << 20
@@ -55,6 +67,20 @@ def read_model(folder: Path | None = None, precision: Precision = "f32", *, know
     files = {part: (folder / f"{part}.onnx", digest) for part, digest in hashes.items()}
     files |= {part: (folder / precision / f"{part}.onnx", digest) for part, digest in variant.items()}
     return Model({part: _read_checked(path, digest) for part, (path, digest) in files.items()}, model_id)
+
+
+def read_mark(folder: Path | None = None, *, known_only: bool = False) -> bytes:
+    """What mfm_edge.mark.MarkReader takes, from the same folder and checked in the same way. Raises ModelError."""
+    folder = SHIPPED_MODEL if folder is None else Path(folder)
+    digest = _read_card(folder)["sha256"].get(MARK)
+    if not isinstance(digest, str):
+        raise ModelError(f"model: {folder / CARD} names no sha256 of {MARK}, which python -m export.to_onnx writes")
+    if known_only and digest != _read_card(SHIPPED_MODEL)["sha256"].get(MARK):
+        raise ModelError(
+            f"model: {folder} holds the mark of another network than the one that comes with this version, takes that "
+            "one, or trust_unknown_model=True"
+        )
+    return _read_checked(folder / MARK, digest)
 
 
 def check_precision(precision: str) -> None:
