@@ -223,17 +223,19 @@ class MfmStream:
         return Protected(frame=cover_frame(found.frame), faces=(), incidents=1)
 
     def restore(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord] | None = None) -> Restored:
-        """Like MfmRuntime.restore, under the stream's keys. Faces that are detected again are tracked, so that their
-        keys' marks are looked for everywhere in few frames alone, see TracksFoundAgain. Where they are given, several
+        """Like MfmRuntime.restore, under the stream's keys; faces: None finds them again. Where they are given, several
         threads may call it at the same time."""
         check_frame(frame)
+        return self._frames.restore(frame, self._live_keys(), self.find_again(frame) if faces is None else faces)
+
+    def find_again(self, frame: NDArray[np.uint8]) -> tuple[FaceRecord, ...]:
+        """The surrogates of an anonymised frame, of which no record tells. Takes frames in order: faces are tracked, so
+        that their keys' marks are looked for everywhere in few frames alone, see TracksFoundAgain."""
+        check_frame(frame)
         keys = self._live_keys()
-        if faces is not None:
-            return self._frames.restore(frame, keys, faces)
         tracked = self._again.update(self._runtime._detector.detect(frame), frame)
         tracked = tuple(face for face in tracked if trusts(face.face))
-        records = self._found_again.records(self._runtime._realigner, frame, tracked, keys)
-        return self._frames.restore(frame, keys, records)
+        return tuple(self._found_again.records(self._runtime._realigner, frame, tracked, keys))
 
     @property
     def sealing_key(self) -> bytes:

@@ -147,8 +147,11 @@ class FakeStream:
         face = FaceRecord(matrix=[[16, 0, self.runtime.count], [0, 16, 0]], box=[0, 0, 9, 9], score=0.9, track=0)
         return Protected(255 - frame, (face,))
 
+    def find_again(self, frame: NDArray[np.uint8]) -> tuple[FaceRecord, ...]:
+        return ()
+
     def restore(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord] | None = None) -> Restored:
-        self.runtime.restored_from.append(None if faces is None else int(faces[0].matrix[0, 2]))
+        self.runtime.restored_from.append(int(faces[0].matrix[0, 2]) if faces else None)
         right = self.runtime.locked.get(self.salt) == self.factors
         return Restored(255 - frame if right else frame, tuple(faces or ()))
 

@@ -96,8 +96,7 @@ def run_job(
         source = opened.enter_context(_open(options, where))
         factors = job.factors if factors is None else factors
         register = open_register(job)
-        # Without a sidecar faces are tracked again, and frames restored in order.
-        runtime = job.runtime(in_order=source.live or (job.restore and sidecar is None))
+        runtime = job.runtime(in_order=source.live)
         selection = None if job.restore else _selection(job, source)
         viewers: list[Viewer] = []
         if options.preview:

@@ -28,11 +28,12 @@ __all__ = ["restore_video"]
 
 @dataclass(frozen=True, slots=True)
 class _Matched:
-    """What is known of a frame: its sealed original, or the records of its faces, or neither. moved, misplaced: that
-    it does not look like the record, or the original, of its time."""
+    """What is known of a frame: its sealed original, or the records of its faces. detected_again: that these are none
+    of the sidecar's. moved, misplaced: that it does not look like the record, or the original, of its time."""
 
     original: SealedFrame | None = None
-    faces: tuple[FaceRecord, ...] | None = None
+    faces: tuple[FaceRecord, ...] = ()
+    detected_again: bool = False
     moved: bool = False
     misplaced: bool = False
 
@@ -45,10 +46,6 @@ class _Restored:
     matched: _Matched
     regions: int = 0
     faces: tuple[FaceRecord, ...] = ()
-
-    @property
-    def detected_again(self) -> bool:
-        return self.matched.original is None and self.matched.faces is None
 
 
 def restore_video(
@@ -101,39 +98,32 @@ def restore_video(
 
         moved = misplaced = 0
 
-        def match(frame: VideoFrame) -> _Matched:
+        def find(frame: VideoFrame) -> _Matched:
             record = None if matcher is None else matcher.at(frame.time)
             original = None if sealed is None else sealed.at(frame.time)
             following = None if sealed is None else sealed.following
             moved = record is not None and reader is not None and not shows(record, frame, reader.header)
             misplaced = original is not None and not original.belongs_to(frame.image, following)
-            if misplaced:
-                return _Matched(moved=moved, misplaced=True)
-            faces = None if record is None or moved else record.faces
-            return _Matched(original, faces, moved=moved)
+            if original is not None and not misplaced:
+                return _Matched(original, moved=moved)
+            if record is not None and not moved and not misplaced:
+                return _Matched(faces=record.faces)
+            # Faces are tracked: frame after frame.
+            return _Matched(None, stream.find_again(frame.image), True, moved, misplaced)
 
-        def restore(frame: VideoFrame, matched: _Matched) -> _Restored:
+        def change(frame: VideoFrame, matched: _Matched) -> _Restored:
             if matched.original is not None:
                 regions = len(matched.original.regions)
                 return _Restored(matched.original.restore(frame.image), matched, regions=regions)
             restored = stream.restore(frame.image, matched.faces)
             return _Restored(restored.frame, matched, faces=restored.faces)
 
-        def find(frame: VideoFrame) -> _Matched | _Restored:
-            matched = match(frame)
-            if matched.original is None and matched.faces is None:  # faces are tracked: frame after frame
-                return restore(frame, matched)
-            return matched
-
-        def change(frame: VideoFrame, found: _Matched | _Restored) -> _Restored:
-            return found if isinstance(found, _Restored) else restore(frame, found)
-
         def count(frame: VideoFrame, restored: _Restored) -> NDArray[np.uint8]:
             nonlocal moved, misplaced
             moved += restored.matched.moved
             misplaced += restored.matched.misplaced
             summary.faces += restored.regions
-            summary.detected_again += restored.detected_again
+            summary.detected_again += restored.matched.detected_again
             count_faces(summary, restored.faces)
             return restored.image
 
