@@ -61,10 +61,23 @@ def test_what_was_found_moves_along_with_its_track() -> None:
     realigner, tracks = Pretended(finds=True), TracksFoundAgain()
     first = tracks.records(realigner, FRAME, [TrackedFace(face(50), 7)], KEYS)[0]  # type: ignore[arg-type]
     second = tracks.records(realigner, FRAME, [TrackedFace(face(90), 7)], KEYS)[0]  # type: ignore[arg-type]
-    assert (first.slot, second.slot, second.track) == (5, 5, 7) and second.landmarks is None
+    assert (first.slot, second.slot, second.track) == (5, 5, 7)
     np.testing.assert_allclose(first.matrix, locate(face(50))[0] + ASIDE)
     np.testing.assert_allclose(second.matrix, locate(face(90))[0] + ASIDE, atol=1e-9)
     np.testing.assert_allclose(realigner.asked[1][1], second.matrix)  # it started from there
+
+
+def test_landmarks_are_taken_half_way_between_the_template_and_what_is_detected() -> None:
+    points = face(50).landmarks + np.array([[3, 0], [-3, 0], [0, 4], [0, 0], [0, 0]], np.float32)
+    one = Face(box=face(50).box, landmarks=points, score=0.9)
+    places = locate(one)[1]
+    assert np.abs(places - TEMPLATE).max() > 1.5
+    tracks = TracksFoundAgain()
+    for records in (
+        found_again(Pretended(finds=True), FRAME, [one], KEYS),  # type: ignore[arg-type]
+        tracks.records(Pretended(finds=True), FRAME, [TrackedFace(one, 7)], KEYS),  # type: ignore[arg-type]
+    ):
+        np.testing.assert_allclose(records[0].landmarks, (places + TEMPLATE) / 2, atol=1e-4)
 
 
 def test_a_track_that_was_lost_starts_anew() -> None:
