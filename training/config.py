@@ -53,7 +53,7 @@ class Config:
     learning_rate: float = 4e-4
     discriminator_learning_rate: float = 8e-4
     information_rate: float = 1e-3  # of the networks that bound information, where any of their weights is not 0
-    ema: float = 0.995
+    ema: float = 0.999
     push_start: int = 100
     push_ramp: int = 300
     margin: float = 1.1
