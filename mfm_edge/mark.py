@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from math import log
 from typing import Any
 
@@ -50,7 +51,7 @@ class MarkReader:
         )
         self._places, self._first = parts["places"].astype(np.intp), int(parts["first"])
 
-    def signs(self, keys: list[StyleKey]) -> NDArray[np.float32]:
+    def signs(self, keys: Sequence[StyleKey]) -> NDArray[np.float32]:
         """(S, K): by which each key's mark is known."""
         end = self._first + len(self._places)
         return np.stack([key.mark[self._first : end] for key in keys])

@@ -19,7 +19,7 @@ from mfm_edge.mark import CELLS, MarkReader, luminance
 from mfm_edge.style import StyleKey
 from mfm_edge.types import CROP_SIZE, WINDOW
 
-__all__ = ["Placement", "Realigner"]
+__all__ = ["Placement", "Realigner", "products", "spectra"]
 
 _SURE = 5.6
 """Standard deviations from which a mark is there. Of all places and slots that are looked at, chance reaches 4.9 in the
@@ -35,6 +35,7 @@ _LIKELY, _BEST = 32, 6  # candidates that are looked at more closely
 _TOP, _LEFT, _SIDE = WINDOW
 _MIDDLE = np.array([_LEFT, _TOP]) + (_SIDE - 1) / 2
 _ROOM = (CROP_SIZE - _SIDE) // 2  # px around the window in the view
+_GRID = CROP_SIZE // 2  # cells a side of the view
 _UNIT = np.array([1.0, 1.0, 0.018, 0.018])  # shift x, y, logarithm of scale, angle that move a window's rim by a pixel
 
 Move = NDArray[np.float64]
@@ -62,7 +63,7 @@ class Realigner:
     def search(self, frame: NDArray[np.uint8], matrix: NDArray[np.float64], keys: Sequence[StyleKey]) -> Placement:
         """Within about 8 px, 15 % and 8 degrees, half a second of one core. frame: (H, W, 3) uint8 BGR. matrix: where
         the detector found the face."""
-        view, signs = _View(frame, matrix), self._reader.signs(list(keys))
+        view, signs = _View(frame, matrix), self._reader.signs(keys)
         likely = self._likely(view, signs)
         seen = self._reader.evidence(view.cells([move for move, _ in likely]), signs)
         order = np.argsort([-seen[i, key] for i, (_, key) in enumerate(likely)])
@@ -76,27 +77,23 @@ class Realigner:
             move, evidence = self._climb(view, move, own)
             best.append((evidence, move, key))
         evidence, move, key = max(best, key=lambda one: one[0])
-        if evidence < _SURE:
-            return Placement(matrix, None)
-        return Placement(after(_similarity(move), matrix), key)
+        return _placed(matrix, move, evidence, key)
 
     def follow(self, frame: NDArray[np.uint8], matrix: NDArray[np.float64], key: StyleKey) -> Placement:
         """Within about a pixel of where it has to be, a hundredth of a second."""
         view = _View(frame, matrix)
         move, evidence = self._climb(view, np.zeros(4), self._reader.signs([key]))
-        if evidence < _SURE:
-            return Placement(matrix, None)
-        return Placement(after(_similarity(move), matrix), 0)
+        return _placed(matrix, move, evidence, 0)
 
     def _likely(self, view: _View, signs: NDArray[np.float32]) -> list[tuple[Move, int]]:
         """Moves and keys by the products of windows and marks: less certain than the evidence, and much faster."""
-        pictures = self._reader.pictures(signs)
+        marks = spectra(self._reader.pictures(signs))
         shifts = _ROOM - np.arange(2 * _ROOM + 1)
         far = -0.5 * ((shifts[:, None] / _SHIFT) ** 2 + (shifts[None] / _SHIFT) ** 2)
         found: list[tuple[float, Move, int]] = []
         for scale in _SCALES:
             for angle in _ANGLES:
-                seen = products(view.turned(scale, angle), pictures)
+                seen = products(view.turned(scale, angle), marks)
                 likelihood = seen / max(float(seen.std()), 1e-12) + far - 0.5 * (scale**2 + angle**2) / _TURN**2
                 for place in np.argpartition(likelihood, -_LIKELY, axis=None)[-_LIKELY:]:
                     key, row, column = np.unravel_index(place, likelihood.shape)
@@ -117,19 +114,23 @@ class Realigner:
         return move, float(self._reader.evidence(view.cells(move[None]), signs)[0, 0])
 
 
-def products(means: NDArray[np.float32], pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+def spectra(pictures: NDArray[np.float32]) -> NDArray[np.complex128]:
+    """The marks (S, 48, 48) as `products` takes them."""
+    return np.conj(np.fft.rfft2(pictures, s=(_GRID, _GRID)))
+
+
+def products(means: NDArray[np.float32], marks: NDArray[np.complex128]) -> NDArray[np.float32]:
     """The products of marks with the windows at all whole pixels, by Fourier transform.
 
-    means: (128, 128), of 2x2 px, at [r, c] those of rows r, r + 1 and columns c, c + 1. pictures: (S, 48, 48).
+    means: (128, 128), of 2x2 px, at [r, c] those of rows r, r + 1 and columns c, c + 1. marks: `spectra` of S pictures.
     Returns (S, 33, 33): at [s, r, c] the sum of pictures[s, i, j] * means[r + 2 i, c + 2 j].
     """
-    side, room = CROP_SIZE // 2, _ROOM + 1
-    marks = np.conj(np.fft.rfft2(pictures, s=(side, side)))
-    found = np.empty((len(pictures), 2 * room, 2 * room), np.float32)
+    room = _ROOM + 1
+    found = np.empty((len(marks), 2 * room, 2 * room), np.float32)
     for row in (0, 1):
         for column in (0, 1):
             quarter = np.fft.rfft2(means[row::2, column::2]) * marks
-            found[:, row::2, column::2] = np.fft.irfft2(quarter, s=(side, side))[:, :room, :room]
+            found[:, row::2, column::2] = np.fft.irfft2(quarter, s=(_GRID, _GRID))[:, :room, :room]
     return found[:, :-1, :-1]
 
 
@@ -162,6 +163,11 @@ class _View:
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         moved = cv2.warpAffine(self._means, back, (count, count), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(moved, np.float32)
+
+
+def _placed(matrix: NDArray[np.float64], move: Move, evidence: float, key: int) -> Placement:
+    """Where a move leads, if there is a mark."""
+    return Placement(after(_similarity(move), matrix), key) if evidence >= _SURE else Placement(matrix, None)
 
 
 def _turn(move: Move) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from mfm_edge.align import TEMPLATE, after, invert, locate
 from mfm_edge.guard import trusts
 from mfm_edge.realign import Realigner
 from mfm_edge.slots import ALL
-from mfm_edge.style import FaceKeys
+from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.track import TrackedFace
 from mfm_edge.types import Face, FaceRecord
 
@@ -30,11 +30,10 @@ def found_again(
     realigner: Realigner, frame: NDArray[np.uint8], faces: Sequence[Face], keys: FaceKeys
 ) -> list[FaceRecord]:
     """A picture's surrogates as the detector found them, less those that cannot be any -> their records."""
-    slots = [keys.of(slot) for slot in ALL]
     records = []
     for face in filter(trusts, faces):
         matrix, places = locate(face)
-        found = realigner.search(frame, matrix, slots)
+        found = realigner.search(frame, matrix, _all_slots(keys))
         slot = 0 if found.key is None else found.key
         records.append(FaceRecord(found.matrix, face.box, face.score, slot=slot, landmarks=_of_the_original(places)))
     return records
@@ -77,7 +76,7 @@ class TracksFoundAgain:
         seen, places = locate(face)
         matrix = after(track.correction, seen)
         if track.age in _SOON or track.age % _THEN_EVERY == 0:
-            found = realigner.search(frame, matrix, [keys.of(slot) for slot in ALL])
+            found = realigner.search(frame, matrix, _all_slots(keys))
             track.slot = track.slot if found.key is None else found.key
         else:
             found = realigner.follow(frame, matrix, keys.of(track.slot))
@@ -86,6 +85,10 @@ class TracksFoundAgain:
         return FaceRecord(
             found.matrix, face.box, face.score, tracked.track, track.slot, landmarks=_of_the_original(places)
         )
+
+
+def _all_slots(keys: FaceKeys) -> list[StyleKey]:
+    return [keys.of(slot) for slot in ALL]
 
 
 def _of_the_original(places: NDArray[np.float32]) -> NDArray[np.float32]:

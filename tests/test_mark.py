@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mfm_edge.engine.folder import read_mark
+from mfm_edge.engine.folder import CARD, MARK, SHIPPED_MODEL, read_mark
 from mfm_edge.errors import ModelError
 from mfm_edge.factors import Factors
 from mfm_edge.mark import CELLS, MarkReader, luminance
@@ -83,3 +87,23 @@ def test_luminance_is_on_the_network_s_curve() -> None:
 def test_another_file_is_refused(content: bytes) -> None:
     with pytest.raises(ModelError, match=r"mark\.npz is not what"):
         MarkReader(content)
+
+
+def test_the_file_is_checked_against_its_card_and_the_card_against_the_shipped_one(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(SHIPPED_MODEL, folder)
+    assert read_mark(folder, known_only=True) == read_mark()
+    other = changed(first=np.array(0, np.int32))
+    (folder / MARK).write_bytes(other)
+    with pytest.raises(ModelError, match=r"mark\.npz has sha256"):
+        read_mark(folder)
+    card = json.loads((folder / CARD).read_text())
+    card["sha256"][MARK] = hashlib.sha256(other).hexdigest()
+    (folder / CARD).write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="trust_unknown_model"):
+        read_mark(folder, known_only=True)
+    assert read_mark(folder) == other
+    del card["sha256"][MARK]
+    (folder / CARD).write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=r"names no sha256 of mark\.npz"):
+        read_mark(folder)

@@ -14,7 +14,7 @@ from mfm_edge.align import after, extract, invert
 from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.engine.folder import read_mark
 from mfm_edge.mark import CELLS, MarkReader
-from mfm_edge.realign import Realigner, products
+from mfm_edge.realign import Realigner, products, spectra
 from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.types import CROP_SIZE, SLOTS, FaceRecord
 from mfm_edge.video import open_source
@@ -101,7 +101,7 @@ def test_products_are_those_of_every_window() -> None:
     rng = np.random.default_rng(1)
     means = rng.normal(size=(CROP_SIZE, CROP_SIZE)).astype(np.float32)
     pictures = rng.normal(size=(3, CELLS, CELLS)).astype(np.float32)
-    found = products(means, pictures)
+    found = products(means, spectra(pictures))
     assert found.shape == (3, 33, 33)
     for row, column in [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16), (7, 20), (31, 5)]:
         window = means[row : row + 2 * CELLS : 2, column : column + 2 * CELLS : 2]

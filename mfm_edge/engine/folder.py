@@ -57,11 +57,8 @@ def read_model(folder: Path | None = None, precision: Precision = "f32", *, know
     variant = _variant(folder, card, precision)
     if known_only:
         known = _read_card(SHIPPED_MODEL)
-        if _hashes(card) != _hashes(known) or variant != _variant(SHIPPED_MODEL, known, precision):
-            raise ModelError(
-                f"model: {folder} holds another network than the one that comes with this version, takes that one, or "
-                "trust_unknown_model=True from whoever trusts its maker: a network is a program that runs here"
-            )
+        same = _hashes(card) == _hashes(known) and variant == _variant(SHIPPED_MODEL, known, precision)
+        _check_known(folder, same=same)
     hashes = _hashes(card)
     model_id = hashlib.sha256("".join(hashes[part] for part in PARTS).encode()).hexdigest()[:16]
     files = {part: (folder / f"{part}.onnx", digest) for part, digest in hashes.items()}
@@ -75,11 +72,8 @@ def read_mark(folder: Path | None = None, *, known_only: bool = False) -> bytes:
     digest = _read_card(folder)["sha256"].get(MARK)
     if not isinstance(digest, str):
         raise ModelError(f"model: {folder / CARD} names no sha256 of {MARK}, which python -m export.to_onnx writes")
-    if known_only and digest != _read_card(SHIPPED_MODEL)["sha256"].get(MARK):
-        raise ModelError(
-            f"model: {folder} holds the mark of another network than the one that comes with this version, takes that "
-            "one, or trust_unknown_model=True"
-        )
+    if known_only:
+        _check_known(folder, same=digest == _read_card(SHIPPED_MODEL)["sha256"].get(MARK))
     return _read_checked(folder / MARK, digest)
 
 
@@ -87,6 +81,14 @@ def check_precision(precision: str) -> None:
     """Raises ModelError for a precision that no model folder has."""
     if precision not in get_args(Precision):
         raise ModelError(f"precision: got {precision!r}, takes {', '.join(get_args(Precision))}")
+
+
+def _check_known(folder: Path, *, same: bool) -> None:
+    if not same:
+        raise ModelError(
+            f"model: {folder} holds another network than the one that comes with this version, takes that one, or "
+            "trust_unknown_model=True from whoever trusts its maker: a network is a program that runs here"
+        )
 
 
 def _hashes(card: dict[str, Any]) -> dict[str, str]:

@@ -109,7 +109,8 @@ def restore_video(
             if record is not None and not moved and not misplaced:
                 return _Matched(faces=record.faces)
             # Faces are tracked: frame after frame.
-            return _Matched(None, stream.find_again(frame.image), True, moved, misplaced)
+            faces = stream.find_again(frame.image)
+            return _Matched(faces=faces, detected_again=True, moved=moved, misplaced=misplaced)
 
         def change(frame: VideoFrame, matched: _Matched) -> _Restored:
             if matched.original is not None:
