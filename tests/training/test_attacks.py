@@ -18,7 +18,7 @@ MODELS = Path(__file__).parents[3] / "shared" / "models"
 def test_oracle_learns_that_wrongly_restored_faces_are_noisy(faces):
     x = faces.crops[:48]
     noisy = np.clip(x + np.random.default_rng(0).normal(0, 25, x.shape), 0, 255).astype(np.uint8)
-    oracle = Oracle.train(Pairs(x=x, y=x, r=x, w=noisy), minutes=0.8)
+    oracle = Oracle.train(Pairs(x=x, y=x, r=x, w=noisy), minutes=2)
     assert oracle.right(x, x).mean() > 0.9 > 0.1 > oracle.right(x, noisy).mean()
 
 
