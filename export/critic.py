@@ -17,7 +17,7 @@ from training.critic import CriticNetwork
 
 __all__ = ["export", "main"]
 
-OUTPUTS = ["embedding", "natural"]
+OUTPUTS = ["embedding", "natural", "attributes"]
 
 
 def export(network: CriticNetwork, path: Path) -> float:
@@ -35,12 +35,13 @@ def export(network: CriticNetwork, path: Path) -> float:
         raise RuntimeError(f"torch and ONNX Runtime differ by {difference:.2g}, allowed {TOLERANCE}")
     content: dict[str, Any] = {
         "name": "critic",
-        "task": "how alike two faces look, and how natural a surrogate",
+        "task": "how alike two faces look, how natural a surrogate, and what attributes it has",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "input": f"(N, 3, {SIDE}, {SIDE}) float32 RGB in -1..1: the window of an aligned crop, smaller",
-        "output": "embedding (N, 128) and natural (N,), float32",
+        "output": "embedding (N, 128), natural (N,) and attributes (N, 17), logits, float32",
         "made_by": "python -m training.critic, python -m export.critic",
-        "teachers": "dlib's ResNet-29 (CC0), which training uses and no evaluation counts; training's discriminators",
+        "teachers": "dlib's ResNet-29 (CC0), which training uses and no evaluation counts; training's discriminators; "
+        "labels of CelebA's training identities",
         "terms": TERMS,
     }
     card.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,4 +1,5 @@
-"""What a surrogate looks like, to a small network that comes with the large one: like whom, and how natural."""
+"""What a surrogate looks like, to a small network that comes with the large one: like whom, how natural, and with which
+attributes."""
 
 from __future__ import annotations
 
@@ -23,15 +24,17 @@ SHIPPED_CRITIC = Path(__file__).parent / "models" / "critic" / "critic.onnx"
 
 class Looks(NamedTuple):
     """embeddings: (N, 128) float32, of about unit variance in each dimension over faces; the further apart, the less
-    alike. natural: (N,) float32, of about zero mean and unit variance over surrogates; the higher, the more natural."""
+    alike. natural: (N,) float32, of about zero mean and unit variance over surrogates; the higher, the more natural.
+    attributes: (N, 17) float32, logits in the order of factors.ATTRIBUTES, as if half of all people had each."""
 
     embeddings: NDArray[np.float32]
     natural: NDArray[np.float32]
+    attributes: NDArray[np.float32]
 
 
 class Critic:
     """Looks at aligned crops. What it sees is good for choosing among surrogates, and too coarse to tell who somebody
-    is: 64x64 px, learned from the recogniser and the discriminators of training.
+    is: 64x64 px, learned from the recogniser and the discriminators of training, and from labels.
 
     threads: of ONNX Runtime; its own choice when None. Raises ModelError when the file is missing or is not what its
     card says.
@@ -42,7 +45,7 @@ class Critic:
 
     def look(self, crops: NDArray[np.uint8]) -> Looks:
         """crops: (N, 128, 128, 3) uint8 BGR."""
-        return Looks(*self._session.run(["embedding", "natural"], {"face": to_planes(look_at(crops))}))
+        return Looks(*self._session.run(["embedding", "natural", "attributes"], {"face": to_planes(look_at(crops))}))
 
 
 def look_at(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:

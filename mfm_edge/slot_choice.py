@@ -1,5 +1,5 @@
-"""Which of a stream's or picture's keys a new face gets: one whose surrogate looks natural, and unlike
-the original and the others."""
+"""Which of a stream's or picture's keys a new face gets: one whose surrogate looks natural, has the attributes that it
+should have, and is unlike the original and the others."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mfm_edge.align import align
 from mfm_edge.critic import Critic
 from mfm_edge.engine import Engine
+from mfm_edge.factors import ATTRIBUTES, PERSONAL
 from mfm_edge.slots import from_left
 from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.track import TrackedFace
@@ -27,6 +28,10 @@ UNLIKE = 0.4
 """What a surrogate's distance from the mean of the others that were tried counts for, against how natural it is. By
 naturalness alone, or as far as possible from the original, surrogates under two passwords would be alike."""
 
+ASKED, KEPT = 5.0, 0.2
+"""What the log-probability counts that a surrogate has an attribute as it was asked for, or, of those that should stay,
+as the original has it."""
+
 TRIES = 6
 """How many keys a face is tried under, about a fifth of a second of two cores."""
 
@@ -35,8 +40,9 @@ class SlotChoice:
     """Tries keys on a face before the first of its surrogates is shown.
 
     A key asks for a person without knowing the original, so that now and then somebody is asked to look much like
-    himself, and more often like nobody who fits into the picture. Here that is seen, and another slot's key taken. A
-    slot tells of the original no more than that the other keys would have left too much of it, or suited it less.
+    himself, more often like nobody who fits into the picture, or without what a factor asks for. Here that is seen, and
+    another slot's key taken. A slot tells of the original no more than that the other keys would have left too much of
+    it, or suited it less.
     """
 
     def __init__(self, engine: Engine, critic: Critic) -> None:
@@ -46,8 +52,9 @@ class SlotChoice:
         """face: about to be anonymised. first: the slot to try first, the others follow. taken: slots of other people
         who are seen at the same time, which are left to them as long as there are others.
 
-        Of TRIES slots whose surrogates are at least FAR from the original it returns the one that is most natural and,
-        by UNLIKE, least like the others; where none is, the one that is furthest from the original.
+        Of TRIES slots whose surrogates are at least FAR from the original it returns the one that is most natural, by
+        ASKED and KEPT has the right attributes, and by UNLIKE is least like the others; where none is that far, the one
+        that is furthest from the original.
         """
         in_turn = [(first + step) % SLOTS for step in range(SLOTS)]
         slots = ([slot for slot in in_turn if slot not in taken] or in_turn)[:TRIES]
@@ -58,6 +65,7 @@ class SlotChoice:
             return slots[int(distance.argmax())]
         mean_of_others = (tried.sum(0) - tried) / max(1, len(slots) - 1)
         score = looks.natural[1:] + UNLIKE * np.linalg.norm(tried - mean_of_others, axis=1)
+        score += _suits(looks.attributes[1:], looks.attributes[0], keys.attributes)
         return slots[int(np.where(distance >= FAR, score, -np.inf).argmax())]
 
     def _surrogates(self, face: AlignedFace, keys: Sequence[StyleKey]) -> Iterator[NDArray[np.uint8]]:
@@ -75,6 +83,18 @@ class SlotChoice:
                 slots[index] = self.choose(align(frame, faces[index]), keys, slots[index], taken)
                 taken.add(slots[index])
         return slots
+
+
+def _suits(
+    surrogates: NDArray[np.float32], original: NDArray[np.float32], asked: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Logits of the attributes (N, A) and (A,), and what is asked for (A,), in {-1, 0, +1} -> how well each surrogate's
+    attributes suit (N,), 0 at best."""
+    stays = np.array([name not in PERSONAL for name in ATTRIBUTES])
+    weight = np.where(asked != 0, ASKED, KEPT * stays)
+    wanted = np.where(asked != 0, asked > 0, 1 / (1 + np.exp(-original.astype(np.float64))))
+    missed = wanted * np.logaddexp(0, -surrogates) + (1 - wanted) * np.logaddexp(0, surrogates)
+    return np.asarray(-(weight * missed).sum(1))
 
 
 class TrackSlots:

@@ -112,13 +112,13 @@ class FaceKeys:
     """
 
     def __init__(self, secret: bytes, attributes: FloatArray) -> None:
-        self._secret, self._attributes = secret, attributes
+        self._secret, self.attributes = secret, attributes
         self._keys: dict[int, StyleKey] = {}
 
     def of(self, slot: int) -> StyleKey:
         """The key that anonymises in a slot, 0 to SLOTS - 1."""
         if slot not in self._keys:
-            self._keys[slot] = expand(expand_key(self._secret, _SLOT_LABEL + b"%d" % slot), self._attributes)
+            self._keys[slot] = expand(expand_key(self._secret, _SLOT_LABEL + b"%d" % slot), self.attributes)
         return self._keys[slot]
 
 

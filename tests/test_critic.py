@@ -15,7 +15,7 @@ from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.detect import YuNetDetector
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.errors import ModelError
-from mfm_edge.factors import Factors
+from mfm_edge.factors import ATTRIBUTES, Factors
 from mfm_edge.style import FaceKeys
 from mfm_edge.types import WINDOW
 from mfm_edge.video import open_source
@@ -44,11 +44,13 @@ def test_each_crop_of_a_batch_is_seen_alone() -> None:
     network = Critic()
     together = network.look(crops)
     assert together.embeddings.shape == (3, 128) and together.natural.shape == (3,)
-    assert together.embeddings.dtype == together.natural.dtype == np.float32
+    assert together.attributes.shape == (3, len(ATTRIBUTES))
+    assert {output.dtype for output in together} == {np.dtype(np.float32)}
     for index, crop in enumerate(crops):
         alone = network.look(crop[None])
         np.testing.assert_allclose(alone.embeddings[0], together.embeddings[index], atol=1e-4)
         np.testing.assert_allclose(alone.natural[0], together.natural[index], atol=1e-4)
+        np.testing.assert_allclose(alone.attributes[0], together.attributes[index], atol=1e-4)
 
 
 def test_a_person_looks_more_like_himself_than_like_another() -> None:
@@ -76,6 +78,18 @@ def test_two_photos_of_one_person_are_nearer_than_of_two() -> None:
     apart = distances(embeddings, embeddings)[np.triu_indices(len(faces), 1)]
     same = (faces.identities[:, None] == faces.identities[None])[np.triu_indices(len(faces), 1)]
     assert (apart[~same] < np.median(apart[same])).mean() < 0.1
+
+
+@pytest.mark.skipif(not CELEBA.is_dir(), reason="needs ../shared/data/celeba")
+def test_it_sees_attributes_of_people_that_it_never_saw() -> None:
+    pytest.importorskip("torch")
+    from training.data import load_faces
+
+    faces = load_faces(CELEBA, "val", limit=1000)
+    found = Critic().look(np.ascontiguousarray(faces.crops[..., ::-1])).attributes > 0
+    right = [(found[there, i].mean() + (~found[~there, i]).mean()) / 2 for i, there in enumerate(faces.attributes.T)]
+    assert np.mean(right) > 0.8 and min(right) > 0.65
+    assert right[ATTRIBUTES.index("male")] > 0.95
 
 
 @pytest.mark.skipif(not CELEBA.is_dir(), reason="needs ../shared/data/celeba")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mfm_edge import Factors, MfmRuntime, runtime
 from mfm_edge.critic import Looks
 from mfm_edge.engine import Modified
-from mfm_edge.factors import KeyDerivation
-from mfm_edge.slot_choice import FAR, TRIES, UNLIKE, SlotChoice
+from mfm_edge.factors import ATTRIBUTES, KeyDerivation
+from mfm_edge.slot_choice import ASKED, FAR, TRIES, UNLIKE, SlotChoice
 from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.types import SLOTS, AlignedFace, Face, Treatment
 
@@ -48,22 +48,31 @@ class Painter:
 
 class Opinion:
     """Stands in for the critic: an original is at 0, and of each slot's surrogate it thinks what it is told, where it
-    lies and how natural it is."""
+    lies and how natural it is. has: what it sees of an attribute, by slot, -1 being the original; else nothing."""
 
     def __init__(self, told: dict[int, tuple[float, float, float]], otherwise: tuple[float, float, float]) -> None:
         self.told, self.otherwise = told, otherwise
+        self.has: dict[int, tuple[str, float]] = {}
 
     def look(self, crops: NDArray[np.uint8]) -> Looks:
         slots = [int(crop[64, 64, 0]) - 100 for crop in crops]
         seen = np.array([(0, 0, 9) if s < 0 else self.told.get(s, self.otherwise) for s in slots], np.float32)
-        return Looks(seen[:, :2], seen[:, 2])
+        attributes = np.zeros((len(crops), len(ATTRIBUTES)), np.float32)
+        for row, slot in zip(attributes, slots, strict=True):
+            if (seen_of := self.has.get(max(slot, -1))) is not None:
+                row[ATTRIBUTES.index(seen_of[0])] = seen_of[1]
+        return Looks(seen[:, :2], seen[:, 2], attributes)
 
 
 def choice(
-    told: dict[int, tuple[float, float, float]], otherwise: tuple[float, float, float]
+    told: dict[int, tuple[float, float, float]],
+    otherwise: tuple[float, float, float],
+    has: dict[int, tuple[str, float]] | None = None,
+    keys: FaceKeys | None = None,
 ) -> tuple[SlotChoice, list[int]]:
-    engine = Painter(KEYS)
+    engine = Painter(keys or KEYS)
     critic: Any = Opinion(told, otherwise)
+    critic.has = has or {}
     return SlotChoice(engine, critic), engine.tried
 
 
@@ -91,6 +100,29 @@ def test_of_those_as_natural_it_is_the_one_that_is_least_like_the_others() -> No
 def test_where_none_hides_the_person_it_is_the_one_that_comes_nearest_to_it() -> None:
     chooser, _ = choice({1: (0.7 * FAR, 0, 1), 2: (0, 0.8 * FAR, -1)}, (0.1 * FAR, 0, 1))
     assert chooser.choose(CROP, KEYS, 14, ()) == 2
+
+
+def test_what_was_asked_for_outweighs_a_little_naturalness() -> None:
+    asking = FaceKeys(bytes(32), Factors("p", smiling=True).attribute_vector())
+    gain = ASKED * (np.log(2) - np.log1p(np.exp(-3)))  # of being sure over not knowing
+    for more_natural, slot in ((gain - 0.05, 6), (gain + 0.05, 4)):
+        chooser, _ = choice({4: (APART, 0, more_natural)}, (APART, 0, 0), {6: ("smiling", 3)}, asking)
+        assert chooser.choose(CROP, asking, 3, ()) == slot
+    without = FaceKeys(bytes(32), Factors("p", smiling=False).attribute_vector())
+    chooser, _ = choice({}, (APART, 0, 0), {6: ("smiling", 3), 7: ("smiling", -3)}, without)
+    assert chooser.choose(CROP, without, 3, ()) == 7
+
+
+@pytest.mark.parametrize(("name", "stays"), [("male", True), ("pale_skin", True), ("big_nose", False)])
+def test_what_nobody_asked_for_stays_but_for_what_makes_up_a_person(name: str, stays: bool) -> None:
+    for original in (3, -3):
+        chooser, _ = choice({}, (APART, 0, 0), {-1: (name, original), 5: (name, 3), 6: (name, -3)})
+        assert chooser.choose(CROP, KEYS, 4, ()) == ((5 if original > 0 else 6) if stays else 4)
+
+
+def test_an_original_of_which_nobody_can_tell_keeps_what_is_unsure() -> None:
+    chooser, _ = choice({}, (APART, 0, 0), {5: ("male", 3), 6: ("male", -3)})
+    assert chooser.choose(CROP, KEYS, 4, ()) not in (5, 6)
 
 
 def test_slots_of_others_are_left_to_them_while_there_are_more() -> None:

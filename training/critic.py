@@ -1,8 +1,9 @@
 """python -m training.critic --data FOLDER --out FILE: the small network that chooses among surrogates.
 
 From faces of the training identities and their surrogates under random keys it learns what the recogniser sees in them
-that training uses (dlib's), and how natural training's discriminators find them; no more than that: the judges of the
-evaluation stay strangers to it.
+that training uses (dlib's), and how natural training's discriminators find them; then, from the labels of the faces and
+by what it sees for that anyway, which attributes they have. No more than that: the judges of the evaluation stay
+strangers to it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from mfm_edge.critic import SIDE, look_at
 from mfm_edge.engine.onnx import OnnxEngine
+from mfm_edge.factors import ATTRIBUTES
 from training.data import FaceSet, load_faces, models_of, to_tensor
 from training.discriminators import FeatureDiscriminator, PatchDiscriminator, ProjectedDiscriminator
 from training.efficientnet import EfficientNet
@@ -28,7 +30,7 @@ from training.recogniser import Recogniser, View
 from training.state import STATE, unpack
 from training.timed_fit import timed_fit
 
-__all__ = ["SIZE", "CriticNetwork", "Lessons", "Teacher", "fit", "lessons", "main"]
+__all__ = ["SIZE", "CriticNetwork", "Lessons", "Teacher", "fit", "fit_attributes", "lessons", "main"]
 
 TEACHER = "dlib (used in training)"
 SIZE = 128  # of an embedding
@@ -37,8 +39,8 @@ BATCH = 64
 
 
 class CriticNetwork(nn.Module):
-    """(N,3,SIDE,SIDE) RGB in -1..1 -> embedding (N,SIZE): the less alike two faces are, the further apart; and how
-    natural each is (N,)."""
+    """(N,3,SIDE,SIDE) RGB in -1..1 -> embedding (N,SIZE): the less alike two faces are, the further apart; how natural
+    each is (N,); and logits of its attributes (N,A)."""
 
     def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 160)) -> None:
         super().__init__()
@@ -49,10 +51,14 @@ class CriticNetwork(nn.Module):
         cells = widths[-1] * (SIDE >> len(widths)) ** 2
         self.embedding = nn.Linear(cells, SIZE)
         self.natural = nn.Sequential(nn.Linear(cells, 64), nn.ReLU(inplace=True), nn.Linear(64, 1))
+        self.attributes = nn.Sequential(
+            nn.BatchNorm1d(cells, affine=False), nn.Dropout(0.3), nn.Linear(cells, 128), nn.ReLU(inplace=True),
+            nn.Dropout(0.3), nn.Linear(128, len(ATTRIBUTES)),
+        )  # fmt: skip
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         seen = self.body(x).flatten(1)
-        return self.embedding(seen), self.natural(seen)[:, 0]
+        return self.embedding(seen), self.natural(seen)[:, 0], self.attributes(seen)
 
 
 class Residual(nn.Module):
@@ -120,19 +126,47 @@ def fit(network: CriticNetwork, taught: Lessons, *, minutes: float, seed: int = 
     """Half of each batch are faces, half surrogates, of which alone it learns how natural they are: faces are more
     natural than all of them, which says nothing about which to take."""
     generator = torch.Generator().manual_seed(seed)
-    pictures = torch.from_numpy(look_at(np.concatenate([taught.faces, taught.surrogates]))).permute(0, 3, 1, 2)
-    pictures, faces, half = pictures.contiguous(), len(taught.faces), BATCH // 2
+    pictures, faces, half = _small(np.concatenate([taught.faces, taught.surrogates])), len(taught.faces), BATCH // 2
 
     def loss() -> Tensor:
         first = torch.randint(faces, (half,), generator=generator)
         second = torch.randint(len(taught.surrogates), (half,), generator=generator)
         pick = torch.cat([first, faces + second])
-        seen = _varied(pictures[pick].float() / 127.5 - 1, generator)
-        embedding, natural = network(seen.contiguous(memory_format=torch.channels_last))
+        embedding, natural, _ = network(_seen(pictures[pick], generator))
         return F.mse_loss(embedding, taught.embeddings[pick]) + F.mse_loss(natural[half:], taught.scores[second])
 
     timed_fit(network, loss, minutes=minutes)
     return network
+
+
+def fit_attributes(network: CriticNetwork, faces: FaceSet, *, minutes: float, seed: int = 0) -> CriticNetwork:
+    """Nothing but the attributes: what else it says stays to the bit, so that choices in which nobody asked for an
+    attribute do. Rare ones count as much as frequent ones: a logit of 0 means as likely as not where half have it."""
+    generator = torch.Generator().manual_seed(seed)
+    pictures, labels = _small(faces.crops), torch.from_numpy(faces.attributes).float()
+    share = labels.mean(0).clamp(0.01, 0.99)
+    network.eval()
+
+    def loss() -> Tensor:
+        pick = torch.randint(len(pictures), (BATCH,), generator=generator)
+        with torch.no_grad():
+            seen = network.body(_seen(pictures[pick], generator)).flatten(1)
+        weight = torch.where(labels[pick] > 0.5, 0.5 / share, 0.5 / (1 - share))
+        return F.binary_cross_entropy_with_logits(network.attributes(seen), labels[pick], weight)
+
+    timed_fit(network.attributes, loss, minutes=minutes, rate=1e-3)
+    return network
+
+
+def _small(crops: NDArray[np.uint8]) -> Tensor:
+    """(N,128,128,3) -> (N,3,SIDE,SIDE) uint8, what the critic looks at."""
+    return torch.from_numpy(look_at(crops)).permute(0, 3, 1, 2).contiguous()
+
+
+def _seen(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """(N,3,SIDE,SIDE) uint8 -> floats in about -1..1, varied."""
+    varied = _varied(pictures.float() / 127.5 - 1, generator)
+    return varied.contiguous(memory_format=torch.channels_last)
 
 
 def _varied(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -164,19 +198,22 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--models", type=Path, help="folder of the recognisers (default: ../models beside data)")
     parser.add_argument("--state", type=Path, default=STATE, help="packed state of the network that ships")
     parser.add_argument("--out", type=Path, required=True, help="file to write, for python -m export.critic")
-    parser.add_argument("--minutes", type=float, default=50, help="of processor time (default 50)")
+    parser.add_argument("--minutes", type=float, default=50, help="of processor time (default 50); 0: attributes alone")
+    parser.add_argument("--attribute-minutes", type=float, default=8, help="for the attributes, after that (default 8)")
     parser.add_argument("--surrogates", type=int, default=20000, help="how many to learn from (default 20000)")
     parser.add_argument("--limit", type=int, help="use only the first N training faces")
     parser.add_argument("--start", type=Path, help="file of an earlier run to go on from")
     args = parser.parse_args(argv)
     faces = load_faces(args.data, "train", limit=args.limit)
-    teacher = Teacher(args.models or models_of(args.data), args.state)
     torch.manual_seed(0)
     network = CriticNetwork()
     if args.start is not None:
         network.load_state_dict(torch.load(args.start, weights_only=True))
-    taught = lessons(faces, teacher, surrogates=args.surrogates)
-    torch.save(fit(network, taught, minutes=args.minutes).state_dict(), args.out)
+    if args.minutes > 0:
+        teacher = Teacher(args.models or models_of(args.data), args.state)
+        fit(network, lessons(faces, teacher, surrogates=args.surrogates), minutes=args.minutes)
+    fit_attributes(network, faces, minutes=args.attribute_minutes)
+    torch.save(network.state_dict(), args.out)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -84,22 +85,24 @@ def main(argv: list[str] | None = None) -> None:
     models = args.models or models_of(args.data)
     subject = Subject.load(args.data, models, args.model, args.faces)
     engine, faces, judges = subject.engine, subject.faces, subject.judges()
-    made = Made(make_faces(engine, faces), subject.judges(trained_on=True))
-    unmarked = Made(made.crops, judges)
+    every_judge = subject.judges(trained_on=True)
+    # Made when they are needed first: that takes minutes, and not all experiments look at them.
+    made = cache(lambda: Made(make_faces(engine, faces), every_judge))
+    unmarked = cache(lambda: Made(made().crops, judges))
     runtime = MfmRuntime(model=args.model, trust_unknown_model=True)
     experiments: dict[str, Callable[[], Section]] = {
-        "quality": lambda: quality(made),
+        "quality": lambda: quality(made()),
         "frames": lambda: frames(runtime, _some(faces, args.frames).crops, judges),
-        "methods": lambda: methods(unmarked, subject.others.crops),
-        "recognisers": lambda: recognisers(made, folder),
+        "methods": lambda: methods(unmarked(), subject.others.crops),
+        "recognisers": lambda: recognisers(made(), folder),
         "diversity": lambda: diversity(engine, _some(faces, 60), judges),
-        "factors": lambda: factor_distances(engine, _some(faces, 60), made.judges),
-        "passwords": lambda: similar_passwords(engine, _some(faces, 40), made.judges, folder),
-        "control": lambda: control(engine, _some(faces, 100), subject.others, _attribute_judge(args, folder)),
+        "factors": lambda: factor_distances(engine, _some(faces, 60), every_judge),
+        "passwords": lambda: similar_passwords(engine, _some(faces, 40), every_judge, folder),
+        "control": lambda: control(engine, _some(faces, 40), subject.others, _attribute_judge(args, folder)),
         "clips": lambda: clips(runtime, args.videos, args.clip_frames, judges),
         "grids": lambda: grids(engine, _some(faces, 6), folder),
         "attacks": lambda: attacked(
-            subject, unmarked, load_faces(args.data, "train", limit=args.attack_faces), folder,
+            subject, unmarked(), load_faces(args.data, "train", limit=args.attack_faces), folder,
             minutes=args.attack_minutes,
         ),
     }  # fmt: skip

@@ -33,11 +33,11 @@ def test_the_file_computes_the_same_for_any_number_of_faces(network: CriticNetwo
     for count in (1, 5):
         x = torch.rand(count, 3, 64, 64) * 2 - 1
         with torch.no_grad():
-            embedding, natural = network(x)
-        assert natural.shape == (count,)
-        found = session.run(["embedding", "natural"], {"face": x.numpy()})
-        np.testing.assert_allclose(found[0], embedding.numpy(), atol=1e-4)
-        np.testing.assert_allclose(found[1], natural.numpy(), atol=1e-4)
+            expected = network(x)
+        assert [len(output) for output in expected] == [count] * 3
+        found = session.run(["embedding", "natural", "attributes"], {"face": x.numpy()})
+        for here, there in zip(found, expected, strict=True):
+            np.testing.assert_allclose(here, there.numpy(), atol=1e-4)
 
 
 def test_a_file_that_computes_something_else_gets_no_card(

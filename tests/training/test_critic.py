@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from training import critic
-from training.critic import SIZE, CriticNetwork, Lessons, Teacher, fit, lessons, main
+from training.critic import SIZE, CriticNetwork, Lessons, Teacher, fit, fit_attributes, lessons, main
 from training.data import FaceSet, load_faces
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ def test_it_learns_what_its_teachers_say_up_to_shift_and_scale(faces: FaceSet) -
     network = fit(CriticNetwork(widths=(8, 8, 8, 8)), taught, minutes=0.6)
     with torch.no_grad():
         pictures = torch.from_numpy(critic.look_at(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        embedding, natural = network(pictures)
+        embedding, natural, _ = network(pictures)
     found = embedding.mean(1)
     assert not network.training
     assert np.corrcoef(found.numpy(), shade.numpy())[0, 1] > 0.8
@@ -66,7 +66,33 @@ def test_a_run_goes_on_from_an_earlier_one(tmp_path: Path, monkeypatch: pytest.M
     for name, value in (("load_faces", faces), ("Teacher", None), ("lessons", taught)):
         monkeypatch.setattr(critic, name, lambda *_, value=value, **__: value)
     first, second = tmp_path / "first.pt", tmp_path / "second.pt"
-    main(["--data", str(tmp_path), "--out", str(first), "--minutes", "0"])
-    main(["--data", str(tmp_path), "--out", str(second), "--minutes", "0", "--start", str(first)])
-    a, b = (torch.load(path, weights_only=True)["body.0.0.weight"] for path in (first, second))
-    assert 0 < float((a - b).abs().max()) < 0.01
+    third, short = tmp_path / "third.pt", ["--data", str(tmp_path), "--attribute-minutes", "0", "--minutes"]
+    main([*short, "1e-9", "--out", str(first)])
+    main([*short, "1e-9", "--out", str(second), "--start", str(first)])
+    main([*short, "0", "--out", str(third), "--start", str(second)])
+    a, b, c = (torch.load(path, weights_only=True) for path in (first, second, third))
+    assert 0 < float((a["body.0.0.weight"] - b["body.0.0.weight"]).abs().max()) < 0.01
+    changed = {name.split(".")[0] for name in c if not torch.equal(b[name], c[name])}
+    assert changed == {"attributes"}  # what else it says stays to the bit
+
+
+def test_it_learns_attributes_of_which_few_have_one(faces: FaceSet) -> None:
+    """One that half of them have is a bright forehead, one that a tenth have a dark chin."""
+    labels = np.zeros_like(faces.attributes)
+    labels[::2, 6] = labels[::10, 7] = True
+    crops = faces.crops.astype(int)
+    crops[::2, 28:60, 16:112] += 80
+    crops[::10, 92:124, 16:112] -= 80
+    crops = crops.clip(0, 255).astype(np.uint8)
+    torch.manual_seed(0)
+    network = CriticNetwork(widths=(8, 8, 8, 8))
+    told = FaceSet(crops, faces.identities, labels, faces.landmarks)
+    network = fit_attributes(network, told, minutes=0.2)
+    with torch.no_grad():
+        pictures = torch.from_numpy(critic.look_at(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        logits = network(pictures)[2].numpy()
+    assert not network.training
+    for index in (6, 7):
+        found, there = logits[:, index] > 0, labels[:, index]
+        assert (found[there].mean() + (~found[~there]).mean()) / 2 > 0.8
+    assert (logits[:, 0] < 0).all()

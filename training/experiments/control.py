@@ -7,10 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from mfm_edge.critic import Critic
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import ATTRIBUTES, Factors
+from mfm_edge.slot_choice import SlotChoice
 from training.data import FaceSet
-from training.experiments.subject import key_of, modify
+from training.experiments.subject import choose_slots, face_keys, modify
 from training.metrics.attributes import AttributeJudge, balanced_accuracy
 from training.report import Goal, Section, Table
 
@@ -42,13 +44,17 @@ def requests() -> Iterator[tuple[str, Factors, int, bool]]:
 
 
 def control(engine: OnnxEngine, faces: FaceSet, unseen: FaceSet, judge: AttributeJudge) -> Section:
-    """faces: to be anonymised, once for each request. unseen: labelled people to tell how good the judge is."""
+    """faces: to be anonymised, once for each request, in slots that the runtime chooses. unseen: labelled
+    people to tell how good the judge is."""
+    choice = SlotChoice(engine, Critic())
     trust = _right(judge.present(unseen.crops), unseen.attributes)
 
     def found(factors: Factors) -> NDArray[np.bool_]:
-        # A key for each face: whom a single one asks for has attributes, too, that nobody asked for.
-        keys = [key_of(factors, b"control %04d" % i) for i in range(len(faces))]
-        return judge.present(modify(engine, faces.crops, faces.landmarks, keys))
+        # Keys for each face: whom a single one asks for has attributes, too, that nobody asked for.
+        keys = [face_keys(factors, b"control %04d" % i) for i in range(len(faces))]
+        slots = choose_slots(choice, faces.crops, faces.landmarks, keys)
+        own = [of_face.of(slot) for of_face, slot in zip(keys, slots, strict=True)]
+        return judge.present(modify(engine, faces.crops, faces.landmarks, own))
 
     before, plain = judge.present(faces.crops), found(Factors("control"))
     rows: list[list[str | float | None]] = []
