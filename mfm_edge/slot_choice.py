@@ -17,7 +17,7 @@ from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.track import TrackedFace
 from mfm_edge.types import SLOTS, AlignedFace, Face
 
-__all__ = ["FAR", "TRIES", "UNLIKE", "SlotChoice", "TrackSlots"]
+__all__ = ["ASKED", "FAR", "KEPT", "TRIES", "UNLIKE", "SlotChoice", "TrackSlots"]
 
 FAR = 10.0
 """Distance from which two faces look like two people. Of pairs of photos of one person 24 in 25 are nearer, of pairs
@@ -30,7 +30,7 @@ naturalness alone, or as far as possible from the original, surrogates under two
 
 ASKED, KEPT = 5.0, 0.2
 """What the log-probability counts that a surrogate has an attribute as it was asked for, or, of those that should stay,
-as the original has it."""
+as the original has it, against how natural it is: what is asked for goes before, what should stay does not."""
 
 TRIES = 6
 """How many keys a face is tried under, about a fifth of a second of two cores."""
