@@ -43,8 +43,10 @@ ATTRIBUTES: tuple[str, ...] = (
 )
 """Order of `Factors.attribute_vector`. Append only: the order is part of every derived secret."""
 
-PERSONAL = ("arched_eyebrows", "bushy_eyebrows", "bags_under_eyes", "big_nose", "big_lips")
-"""What makes up a person: when no factor asks for one of these it is the key's. All others stay as in the input."""
+_PERSONAL = ("arched_eyebrows", "bushy_eyebrows", "bags_under_eyes", "big_nose", "big_lips")
+STAYS: tuple[bool, ...] = tuple(name not in _PERSONAL for name in ATTRIBUTES)
+"""Of each of ATTRIBUTES, whether it stays as in the input when no factor asks for it. What makes up a person does not:
+that is the key's."""
 
 IMAGE_SALT = b"mfm-edge/image/1"
 """16 public bytes used where no sidecar carries a random salt: pictures, and videos restored without a sidecar."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mfm_edge.align import align
 from mfm_edge.critic import Critic
 from mfm_edge.engine import Engine
-from mfm_edge.factors import ATTRIBUTES, PERSONAL
+from mfm_edge.factors import STAYS
 from mfm_edge.slots import from_left
 from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.track import TrackedFace
@@ -90,8 +90,7 @@ def _suits(
 ) -> NDArray[np.float64]:
     """Logits of the attributes (N, A) and (A,), and what is asked for (A,), in {-1, 0, +1} -> how well each surrogate's
     attributes suit (N,), 0 at best."""
-    stays = np.array([name not in PERSONAL for name in ATTRIBUTES])
-    weight = np.where(asked != 0, ASKED, KEPT * stays)
+    weight = np.where(asked != 0, ASKED, KEPT * np.array(STAYS))
     wanted = np.where(asked != 0, asked > 0, 1 / (1 + np.exp(-original.astype(np.float64))))
     missed = wanted * np.logaddexp(0, -surrogates) + (1 - wanted) * np.logaddexp(0, surrogates)
     return np.asarray(-(weight * missed).sum(1))

@@ -50,9 +50,13 @@ class Opinion:
     """Stands in for the critic: an original is at 0, and of each slot's surrogate it thinks what it is told, where it
     lies and how natural it is. has: what it sees of an attribute, by slot, -1 being the original; else nothing."""
 
-    def __init__(self, told: dict[int, tuple[float, float, float]], otherwise: tuple[float, float, float]) -> None:
-        self.told, self.otherwise = told, otherwise
-        self.has: dict[int, tuple[str, float]] = {}
+    def __init__(
+        self,
+        told: dict[int, tuple[float, float, float]],
+        otherwise: tuple[float, float, float],
+        has: dict[int, tuple[str, float]],
+    ) -> None:
+        self.told, self.otherwise, self.has = told, otherwise, has
 
     def look(self, crops: NDArray[np.uint8]) -> Looks:
         slots = [int(crop[64, 64, 0]) - 100 for crop in crops]
@@ -71,8 +75,7 @@ def choice(
     keys: FaceKeys | None = None,
 ) -> tuple[SlotChoice, list[int]]:
     engine = Painter(keys or KEYS)
-    critic: Any = Opinion(told, otherwise)
-    critic.has = has or {}
+    critic: Any = Opinion(told, otherwise, has or {})
     return SlotChoice(engine, critic), engine.tried
 
 

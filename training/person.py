@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mfm_edge.align import TEMPLATE
-from mfm_edge.factors import ATTRIBUTES, PERSONAL
+from mfm_edge.factors import ATTRIBUTES, STAYS
 from mfm_edge.style import COORDINATES
 from training.bands import Bands
 from training.style_space import StyleSpace
@@ -25,7 +25,7 @@ CONTEXT = PLACES + 10  # coarse luminance, then coarse colour, and from PLACES o
 REACH = 1.0  # how far a coordinate may be drawn elsewhere than the key says, in standard deviations
 HIDDEN = 256
 EMPHASIS = 4.0  # how loudly attributes are told: key bits and surroundings drown what is told at 1
-KEPT = torch.tensor([name not in PERSONAL for name in ATTRIBUTES])
+KEPT = torch.tensor(STAYS)
 """(A,) bool: which attributes stay as in the input when no factor asks for them."""
 
 

@@ -12,7 +12,7 @@ from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import ATTRIBUTES, Factors
 from mfm_edge.slot_choice import SlotChoice
 from training.data import FaceSet
-from training.experiments.subject import choose_slots, face_keys, modify
+from training.experiments.subject import choose_slots, face_keys, in_slots, modify
 from training.metrics.attributes import AttributeJudge, balanced_accuracy
 from training.report import Goal, Section, Table
 
@@ -52,8 +52,7 @@ def control(engine: OnnxEngine, faces: FaceSet, unseen: FaceSet, judge: Attribut
     def found(factors: Factors) -> NDArray[np.bool_]:
         # Keys for each face: whom a single one asks for has attributes, too, that nobody asked for.
         keys = [face_keys(factors, b"control %04d" % i) for i in range(len(faces))]
-        slots = choose_slots(choice, faces.crops, faces.landmarks, keys)
-        own = [of_face.of(slot) for of_face, slot in zip(keys, slots, strict=True)]
+        own = in_slots(keys, choose_slots(choice, faces.crops, faces.landmarks, keys))
         return judge.present(modify(engine, faces.crops, faces.landmarks, own))
 
     before, plain = judge.present(faces.crops), found(Factors("control"))

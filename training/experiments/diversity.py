@@ -12,7 +12,7 @@ from mfm_edge.factors import Factors
 from mfm_edge.slot_choice import SlotChoice
 from mfm_edge.style import FaceKeys
 from training.data import FaceSet
-from training.experiments.subject import choose_slots, modify
+from training.experiments.subject import choose_slots, in_slots, modify
 from training.metrics.judges import Judge
 from training.report import Goal, Section, Table
 
@@ -30,8 +30,7 @@ def diversity(engine: OnnxEngine, faces: FaceSet, judges: list[Judge]) -> Sectio
     choice, surrogates = SlotChoice(engine, Critic()), []
     for _ in range(PASSWORDS):
         keys = [FaceKeys(rng.bytes(32), none) for _ in x]
-        slots = choose_slots(choice, x, faces.landmarks, keys)
-        own = [of_face.of(slot) for of_face, slot in zip(keys, slots, strict=True)]
+        own = in_slots(keys, choose_slots(choice, x, faces.landmarks, keys))
         surrogates.append(modify(engine, x, faces.landmarks, own))
     section = Section("Diversity")
     rows: list[list[str | float | None]] = []

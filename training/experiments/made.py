@@ -13,9 +13,9 @@ from mfm_edge.critic import Critic
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import Factors
 from mfm_edge.slot_choice import SlotChoice
-from mfm_edge.style import FaceKeys, StyleKey
+from mfm_edge.style import StyleKey
 from training.data import FaceSet
-from training.experiments.subject import Crops, choose_slots, face_keys, modify
+from training.experiments.subject import Crops, choose_slots, face_keys, in_slots, modify
 from training.metrics.channels import blurred, jpeg, rescaled
 from training.metrics.judges import Judge
 
@@ -62,9 +62,6 @@ def make_faces(engine: OnnxEngine, originals: FaceSet) -> dict[str, Crops]:
 
     def changed(crops: Crops, keys: Sequence[StyleKey]) -> Crops:
         return modify(engine, crops, originals.landmarks, keys)
-
-    def in_slots(keys: Sequence[FaceKeys], slots: Sequence[int]) -> list[StyleKey]:
-        return [keys[i % len(keys)].of(slot) for i, slot in enumerate(slots)]
 
     x = originals.crops
     keys, others = ([face_keys(f) for f in factors] for factors in (RIGHT, WRONG["random password"]))

@@ -17,7 +17,17 @@ from mfm_edge.types import AlignedFace
 from training.data import FaceSet, load_faces
 from training.metrics.judges import JUDGES, Judge, unseen_judges
 
-__all__ = ["Crops", "Subject", "choose_slots", "face_keys", "key_of", "modify", "random_keys", "split_unseen"]
+__all__ = [
+    "Crops",
+    "Subject",
+    "choose_slots",
+    "face_keys",
+    "in_slots",
+    "key_of",
+    "modify",
+    "random_keys",
+    "split_unseen",
+]
 
 Crops = NDArray[np.uint8]
 
@@ -77,6 +87,11 @@ def choose_slots(
         for crop, places in zip(crops, landmarks, strict=True)
     ]
     return [choice.choose(face, keys[i % len(keys)], 0, ()) for i, face in enumerate(aligned)]
+
+
+def in_slots(keys: Sequence[FaceKeys], slots: Sequence[int]) -> list[StyleKey]:
+    """The keys of faces in the slots that were chosen for them, i % len(keys) for face i."""
+    return [keys[i % len(keys)].of(slot) for i, slot in enumerate(slots)]
 
 
 def random_keys(count: int, rng: np.random.Generator) -> list[StyleKey]:
