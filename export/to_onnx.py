@@ -19,6 +19,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from export.layout import lay_out
 from export.mark import export_mark
 from export.parts import example_inputs, split
 from mfm_edge.engine.folder import MARK
@@ -121,6 +122,7 @@ def write_graph(
     for node in proto.graph.node:  # the exporter's stack traces name the machine it ran on
         del node.metadata_props[:]
         node.doc_string = ""
+    lay_out(proto)
     onnx.helper.set_model_props(proto, dict(properties))
     onnx.checker.check_model(proto)
     path.write_bytes(proto.SerializeToString())
