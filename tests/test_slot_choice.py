@@ -100,7 +100,7 @@ def test_more_are_tried_until_one_is_natural() -> None:
 
 def test_more_are_tried_until_one_has_what_was_asked_for() -> None:
     asking = FaceKeys(bytes(32), Factors("p", smiling=True).attribute_vector())
-    has = {slot: ("smiling", -1.0) for slot in range(SLOTS)} | {11: ("smiling", 0.5)}
+    has = dict.fromkeys(range(SLOTS), ("smiling", -1.0)) | {11: ("smiling", 0.5)}
     chooser, tried = choice({}, (APART, 0, 0), has, asking)
     assert chooser.choose(CROP, asking, 2, ()) == 11
     assert tried == [*range(2, 2 + MOST)]
