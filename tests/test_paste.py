@@ -79,6 +79,26 @@ def test_outside_the_region_every_pixel_stays(
     assert not changed.any()
 
 
+@settings(deadline=None, max_examples=40)
+@given(**placements)
+def test_what_has_no_weight_may_be_left_out(
+    height: int, width: int, scale: float, degrees: float, x: float, y: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    frame = rng.integers(0, 256, (height, width, 3), np.uint8)
+    crop = rng.integers(0, 256, (128, 128, 3), np.uint8)
+    mask = rng.uniform(size=(128, 128)).astype(np.float32)
+    top, left, bottom, right = rng.integers(0, 129, 4)  # perhaps nothing stays
+    mask[:top] = mask[bottom:] = mask[:, :left] = mask[:, right:] = 0
+    matrix = similarity(scale, degrees, (x, y))
+    whole, part = frame.copy(), frame.copy()
+    paste(part, crop, matrix, mask)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paste_module, "_AROUND", 128)  # nothing is
+        paste(whole, crop, matrix, mask)
+    np.testing.assert_array_equal(part, whole)
+
+
 def test_where_the_mask_is_one_only_the_crop_shows() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     matrix = similarity(1.3, 20, (150, 150))
