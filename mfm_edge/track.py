@@ -18,10 +18,9 @@ __all__ = ["ON_GUESSED_MOTION", "ON_MEASURED_MOTION", "OneEuro", "Smoothing", "T
 
 _DISAGREEING = 0.15
 """Part of a face's size by which motion and detector may differ; beyond, something else moved before the face."""
-_DETECTOR_NOISE = 0.02
+_DETECTOR_NOISE, _DOUBTED = 0.02, 0.2
 """Part of a face's size by which the detector's points, root mean square, may lie elsewhere than where the picture took
-them: who blinks or speaks does not move his head. That much is doubted, and counts for a part."""
-_DOUBTED = 0.2
+them: who blinks or speaks does not move his head. That much is doubted, and counts for the second number."""
 _AT_REST = 0.006
 """The same for a face that is shown where it was: what moves by less rests. Half a pixel of its crop, half of that
 where the picture does not tell its motion, and the guess lags by itself."""
