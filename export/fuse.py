@@ -15,6 +15,7 @@ import onnx
 from onnx.compose import add_prefix
 from onnx.helper import make_function, make_graph, make_model, make_node, make_opsetid, set_model_props
 
+from export.conditional import compute_always
 from mfm_edge.engine.folder import PARTS, SHIPPED_MODEL, Model, read_model
 from mfm_edge.style import PLANE
 
@@ -29,6 +30,8 @@ def fuse(model: Model) -> onnx.ModelProto:
     An input that several parts take by one name is one input. Raises ValueError when outputs and inputs do not fit.
     """
     protos = {part: onnx.load_from_string(model.parts[part]) for part in PARTS}
+    for proto in protos.values():
+        compute_always(proto)
     opset = protos["decoder"].opset_import[0].version
     graphs = {
         part: add_prefix(proto, f"{part}/", rename_inputs=False, rename_outputs=False).graph

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-__all__ = ["lay_out"]
+__all__ = ["lay_out", "shapes_of"]
 
 
 def lay_out(proto: onnx.ModelProto) -> None:
@@ -52,12 +52,7 @@ def _begin_residuals_in_blocks(proto: onnx.ModelProto) -> None:
 def _copy_for_pixel_shuffle(proto: onnx.ModelProto) -> None:
     """Two transpositions in place of each DepthToSpace of 2: one moves single numbers, one whole rows. ONNX Runtime has
     quick copies for both, and none for all at once, which takes 6 % of the decoder's time."""
-    graph = proto.graph
-    inferred = onnx.shape_inference.infer_shapes(proto).graph
-    shapes = {
-        value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
-        for value in (*inferred.value_info, *inferred.output)
-    }
+    graph, shapes = proto.graph, shapes_of(proto)
     nodes = []
     for node in graph.node:
         if node.op_type != "DepthToSpace":
@@ -89,3 +84,12 @@ def _copy_for_pixel_shuffle(proto: onnx.ModelProto) -> None:
         ]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def shapes_of(proto: onnx.ModelProto) -> dict[str, list[int]]:
+    """By name; 0 for the batch."""
+    inferred = onnx.shape_inference.infer_shapes(proto).graph
+    return {
+        value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in (*inferred.value_info, *inferred.output)
+    }

@@ -27,6 +27,7 @@ import onnx
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from export.conditional import compute_always, leave_out
 from export.cost import BATCH, MOST_DB, Faces, Measure, back, psnr, run_with, there, too_costly
 from export.narrow import F16_OPERATORS, INT8_OPERATORS, Ranges, activation_ranges, layers_of, to_f16, to_int8
 from export.verify import FACTORS
@@ -63,6 +64,8 @@ class Calibration:
 
     def __init__(self, model: Model, faces: Faces, keys: Sequence[StyleKey]) -> None:
         self.protos = {part: onnx.load_from_string(content) for part, content in model.parts.items()}
+        for proto in self.protos.values():
+            compute_always(proto)
         self._faces, self._keys = faces, keys
         self._calls: Calls = {part: [] for part in PARTS}
         self._base = run_with(model.parts)
@@ -135,7 +138,10 @@ def _narrow(calibration: Calibration, part: str, nodes: list[str], precision: Pr
     if precision == "f16":
         return to_f16(proto, nodes).SerializeToString()
     symmetric = precision == "int8-symmetric"
-    return to_int8(proto, nodes, calibration.ranges[part], symmetric=symmetric).SerializeToString()
+    narrow = to_int8(proto, nodes, calibration.ranges[part], symmetric=symmetric)
+    if not symmetric:  # for CPUs
+        leave_out(narrow)
+    return narrow.SerializeToString()
 
 
 def _recording(run: RunPart, calls: Calls) -> RunPart:
