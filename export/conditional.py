@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
-import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 from onnx.helper import make_graph, make_node, make_tensor_value_info
 
-from export.layout import shapes_of
+from export.graph import drop_unused, shapes_of
 
 __all__ = ["compute_always", "leave_out"]
 
@@ -21,19 +22,18 @@ def leave_out(proto: ModelProto) -> None:
     ends = [node for node in graph.node if node.op_type == "Where" and node.input[1] in zeros]
     for condition in dict.fromkeys(node.input[0] for node in ends):
         _leave_out(proto, condition, [node for node in ends if node.input[0] == condition])
-    onnx.checker.check_model(proto)
 
 
-def compute_always(proto: ModelProto) -> None:
-    """Undoes `leave_out`, in place: for runtimes that wait for a condition longer than they compute, and for who looks
-    for layers."""
-    nodes = []
+def compute_always(proto: ModelProto) -> ModelProto:
+    """A copy without what `leave_out` did: for runtimes that wait for a condition longer than they compute, and for who
+    looks for layers."""
+    plain = copy.deepcopy(proto)
+    del plain.graph.node[:]
     for node in proto.graph.node:
         branches = {field.name: field.g for field in node.attribute}
-        nodes += list(branches["else_branch"].node) if node.op_type == "If" else [node]
-    del proto.graph.node[:]
-    proto.graph.node.extend(nodes)
-    _drop_unused(proto.graph)
+        plain.graph.node.extend(branches["else_branch"].node if node.op_type == "If" else [node])
+    drop_unused(plain.graph)
+    return plain
 
 
 def _leave_out(proto: ModelProto, condition: str, ends: list[NodeProto]) -> None:
@@ -93,16 +93,3 @@ def _only_for(graph: GraphProto, ends: list[NodeProto]) -> list[NodeProto]:
 
 def _branch(name: str, nodes: list[NodeProto], outputs: list[str]) -> GraphProto:
     return make_graph(nodes, name, [], [make_tensor_value_info(output, TensorProto.FLOAT, None) for output in outputs])
-
-
-def _drop_unused(graph: GraphProto) -> None:
-    """Nodes and constants that only the condition took."""
-    wanted = {value.name for value in graph.output}
-    for node in reversed(list(graph.node)):
-        if wanted.isdisjoint(node.output):
-            graph.node.remove(node)
-        else:
-            wanted |= set(node.input)
-    kept = [item for item in graph.initializer if item.name in wanted]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

@@ -29,9 +29,7 @@ def fuse(model: Model) -> onnx.ModelProto:
 
     An input that several parts take by one name is one input. Raises ValueError when outputs and inputs do not fit.
     """
-    protos = {part: onnx.load_from_string(model.parts[part]) for part in PARTS}
-    for proto in protos.values():
-        compute_always(proto)
+    protos = {part: compute_always(onnx.load_from_string(model.parts[part])) for part in PARTS}
     opset = protos["decoder"].opset_import[0].version
     graphs = {
         part: add_prefix(proto, f"{part}/", rename_inputs=False, rename_outputs=False).graph

@@ -6,7 +6,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-__all__ = ["lay_out", "shapes_of"]
+from export.graph import shapes_of
+
+__all__ = ["lay_out"]
 
 
 def lay_out(proto: onnx.ModelProto) -> None:
@@ -84,12 +86,3 @@ def _copy_for_pixel_shuffle(proto: onnx.ModelProto) -> None:
         ]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def shapes_of(proto: onnx.ModelProto) -> dict[str, list[int]]:
-    """By name; 0 for the batch."""
-    inferred = onnx.shape_inference.infer_shapes(proto).graph
-    return {
-        value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
-        for value in (*inferred.value_info, *inferred.output)
-    }

@@ -16,6 +16,8 @@ from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+from export.graph import drop_unused
+
 __all__ = [
     "CLIPPED",
     "F16_OPERATORS",
@@ -130,10 +132,7 @@ def to_f16(proto: onnx.ModelProto, nodes: list[str]) -> onnx.ModelProto:
         written += [node, make_node("Cast", [node.output[0]], [output], to=TensorProto.FLOAT)]
     del graph.node[:]
     graph.node.extend(written)
-    used = {name for node in graph.node for name in node.input}
-    kept = [item for item in graph.initializer if item.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    drop_unused(graph)
     del graph.value_info[:]  # some of them said float32 of what is float16 now
     return _checked(narrow)
 

@@ -63,9 +63,7 @@ class Calibration:
     """What float32 makes of some faces there and back. faces: of people that nothing is measured on."""
 
     def __init__(self, model: Model, faces: Faces, keys: Sequence[StyleKey]) -> None:
-        self.protos = {part: onnx.load_from_string(content) for part, content in model.parts.items()}
-        for proto in self.protos.values():
-            compute_always(proto)
+        self.protos = {part: compute_always(onnx.load_from_string(content)) for part, content in model.parts.items()}
         self._faces, self._keys = faces, keys
         self._calls: Calls = {part: [] for part in PARTS}
         self._base = run_with(model.parts)

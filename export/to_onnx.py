@@ -126,6 +126,7 @@ def write_graph(
     lay_out(proto)
     leave_out(proto)
     onnx.helper.set_model_props(proto, dict(properties))
+    onnx.checker.check_model(proto)
     path.write_bytes(proto.SerializeToString())
 
 
