@@ -87,9 +87,9 @@ class MfmRuntime:
             strict=strict,
             trust_unknown_model=trust_unknown_model,
         )
-        self._frames, self._choice = FrameModifier(engine), SlotChoice(engine, Critic())
-        self._read_mark = partial(read_mark, model, known_only=not trust_unknown_model)
         self.workers = workers if engine.on_cpu else 1
+        self._frames, self._choice = FrameModifier(engine), SlotChoice(engine, Critic(), workers=self.workers)
+        self._read_mark = partial(read_mark, model, known_only=not trust_unknown_model)
         self._detector = YuNetDetector() if detector is None else detector
         # Deriving is slow on purpose; an application that calls frame by frame must not pay for it each time.
         self._keys = lru_cache(maxsize=8)(_face_keys)

@@ -3,7 +3,8 @@ should have, and is unlike the original and the others."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +46,12 @@ class SlotChoice:
     himself, more often like nobody who fits into the picture, or without what a factor asks for. Here that is seen, and
     another slot's key taken. A slot tells of the original no more than that the other keys would have left too much of
     it, or suited it less.
+
+    workers: how many threads make a face's surrogates, for an engine that runs each call on one.
     """
 
-    def __init__(self, engine: Engine, critic: Critic) -> None:
-        self._engine, self._critic = engine, critic
+    def __init__(self, engine: Engine, critic: Critic, *, workers: int = 1) -> None:
+        self._engine, self._critic, self._workers = engine, critic, workers
 
     def choose(self, face: AlignedFace, keys: FaceKeys, first: int, taken: Collection[int]) -> int:
         """face: about to be anonymised. first: the slot to try first, the others follow. taken: slots of other people
@@ -63,16 +66,24 @@ class SlotChoice:
         original, tried = self._critic.look(face.crop[None]), list[Looks]()
         for start in range(0, len(slots), AT_A_TIME):
             some = [keys.of(slot) for slot in slots[start : start + AT_A_TIME]]
-            tried.append(self._critic.look(np.concatenate([*self._surrogates(face, some)])))
+            tried.append(self._critic.look(self._surrogates(face, some)))
             best, enough = _best(Looks(*map(np.concatenate, zip(*tried, strict=True))), original, keys.attributes)
             if enough:
                 break
         return slots[best]
 
-    def _surrogates(self, face: AlignedFace, keys: Sequence[StyleKey]) -> Iterator[NDArray[np.uint8]]:
-        """As many at a time as the engine takes."""
-        for some in (keys[start : start + self._engine.batch] for start in range(0, len(keys), self._engine.batch)):
-            yield self._engine.modify(face.crop[None], some, face.landmarks[None]).faces
+    def _surrogates(self, face: AlignedFace, keys: Sequence[StyleKey]) -> NDArray[np.uint8]:
+        """(N, 128, 128, 3) uint8 BGR, of each key; as many at a time as the engine takes."""
+        size = min(self._engine.batch, -(-len(keys) // self._workers))
+        parts = [keys[start : start + size] for start in range(0, len(keys), size)]
+
+        def make(some: Sequence[StyleKey]) -> NDArray[np.uint8]:
+            return self._engine.modify(face.crop[None], some, face.landmarks[None]).faces
+
+        if self._workers == 1:
+            return np.concatenate([make(some) for some in parts])
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="slot choice") as pool:
+            return np.concatenate([*pool.map(make, parts)])
 
     def in_picture(
         self, frame: NDArray[np.uint8], faces: Sequence[Face], trusted: Sequence[bool], keys: FaceKeys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Barrier
 from typing import Any
 
 import cv2
@@ -167,6 +168,35 @@ def test_no_more_faces_go_through_the_engine_at_once_than_it_takes() -> None:
     assert calls == [3, AT_A_TIME - 3] and tried == [1, 2, 3, 4]
 
 
+def test_several_workers_share_the_keys_and_take_the_same() -> None:
+    told: dict[int, tuple[float, float, float]] = {3: (NEAR, 0, 9), 9: (APART, 0, 0.5)}
+    one, in_turn = choice(told, (APART, 0, -0.1))
+    chooser, tried = choice(told, (APART, 0, -0.1))
+    chooser = SlotChoice(chooser._engine, chooser._critic, workers=2)
+    engine: Any = chooser._engine
+    modify, together = engine.modify, Barrier(2, timeout=30)
+
+    def both(crops: NDArray[np.uint8], keys: Any, places: object) -> Modified:
+        together.wait()
+        return modify(crops, keys, places)
+
+    engine.modify = both
+    assert chooser.choose(CROP, KEYS, 2, ()) == one.choose(CROP, KEYS, 2, ()) == 9
+    assert sorted(tried) == sorted(in_turn)
+
+
+def test_an_engine_that_fails_in_a_worker_fails_the_choice() -> None:
+    chooser, _ = choice({}, (APART, 0, 0))
+    engine: Any = chooser._engine
+
+    def fail(*_arguments: object) -> Modified:
+        raise RuntimeError("no engine")
+
+    engine.modify = fail
+    with pytest.raises(RuntimeError, match="no engine"):
+        SlotChoice(engine, chooser._critic, workers=2).choose(CROP, KEYS, 2, ())
+
+
 class Faces:
     """A detector that sees what it is told to."""
 
@@ -186,7 +216,7 @@ class Faces:
 class Taste(SlotChoice):
     """Stands in for the choice: one more than what was to be tried first. asked: (first, taken) of each call."""
 
-    def __init__(self, *_arguments: object) -> None:
+    def __init__(self, *_arguments: object, **_options: object) -> None:
         self.asked: list[tuple[int, set[int]]] = []
 
     def choose(self, face: AlignedFace, keys: FaceKeys, first: int, taken: Any) -> int:
