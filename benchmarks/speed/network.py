@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 
@@ -68,23 +68,32 @@ def time_peak(threads: int, rounds: int) -> float:
 
 
 def count_flops(folder: Path | None = None) -> int:
-    """Of the products that one face takes in the network: two for each multiplication and addition."""
+    """Of the products that one face takes in the network at most, restored, that is: two for each multiplication and
+    addition."""
     parts = read_model(folder).parts
-    return sum(count for part in PARTS for count in _products(parts[part]))
+    return sum(_products(parts[part]) for part in PARTS)
 
 
-def _products(content: bytes) -> Iterator[int]:
+def _products(content: bytes) -> int:
     model = onnx.load_from_string(content)
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     del model.graph.value_info[:]  # made for any batch
-    graph = shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = {item.name: list(item.dims) for item in graph.initializer}
+    return _products_in(shape_inference.infer_shapes(model, data_prop=True).graph, {})
+
+
+def _products_in(graph: onnx.GraphProto, outside: dict[str, list[int]]) -> int:
+    """outside: shapes of what the graph around this one has."""
+    shapes = outside | {item.name: list(item.dims) for item in graph.initializer}
     for value in [*graph.value_info, *graph.input, *graph.output]:
         shapes[value.name] = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+    count = 0
     for node in graph.node:
         if node.op_type == "Conv":
-            yield 2 * prod(shapes[node.output[0]]) * prod(shapes[node.input[1]][1:])
+            count += 2 * prod(shapes[node.output[0]]) * prod(shapes[node.input[1]][1:])
         elif node.op_type in ("MatMul", "Gemm"):
             turned = any(item.name == "transA" and item.i for item in node.attribute)
-            yield 2 * prod(shapes[node.output[0]]) * shapes[node.input[0]][-2 if turned else -1]
+            count += 2 * prod(shapes[node.output[0]]) * shapes[node.input[0]][-2 if turned else -1]
+        elif node.op_type == "If":
+            count += max(_products_in(item.g, shapes) for item in node.attribute)
+    return count

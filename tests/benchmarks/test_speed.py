@@ -29,17 +29,42 @@ def test_the_slower_one_takes_longer_and_quartiles_are_in_order() -> None:
 
 
 def test_products_are_counted_as_two_operations_each() -> None:
-    helper = onnx.helper
-    image, out = (helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, s) for n, s in
-                  (("image", ["n", 3, 8, 8]), ("out", ["n", 4, 6, 5])))  # fmt: skip
+    assert _products(_products_of("MatMul")) == CONVOLUTION + MATRIX
+
+
+@pytest.mark.parametrize("branches", [("matrix", "identity"), ("identity", "matrix")])
+def test_of_two_branches_the_one_with_more_products_counts(branches: tuple[str, str]) -> None:
+    """The last touch of restored faces is in one."""
+    assert _products(_products_of("If", branches)) == CONVOLUTION + MATRIX
+
+
+CONVOLUTION, MATRIX = 2 * (4 * 6 * 6) * 27, 2 * (4 * 6 * 5) * 6
+
+
+def _products_of(last_kind: str, branches: tuple[str, str] = ("", "")) -> bytes:
+    """A model that convolves and multiplies by a matrix, the latter perhaps in a branch only."""
+    helper, number = onnx.helper, onnx.TensorProto.FLOAT
+    image, out = (
+        helper.make_tensor_value_info(n, number, s) for n, s in (("image", ["n", 3, 8, 8]), ("out", ["n", 4, 6, None]))
+    )
+    kinds = {
+        "matrix": helper.make_node("MatMul", ["features", "matrix"], ["branch"]),
+        "identity": helper.make_node("Identity", ["features"], ["branch"]),
+    }
+    if last_kind == "If":
+        graphs = [
+            helper.make_graph([kinds[kind]], kind, [], [helper.make_tensor_value_info("branch", number, None)])
+            for kind in branches
+        ]
+        last = helper.make_node("If", ["restored"], ["out"], then_branch=graphs[0], else_branch=graphs[1])
+    else:
+        last = helper.make_node(last_kind, ["features", "matrix"], ["out"])
     weights = {"kernel": np.zeros((4, 3, 3, 3), np.float32), "matrix": np.zeros((6, 5), np.float32)}
-    nodes = [
-        helper.make_node("Conv", ["image", "kernel"], ["features"]),
-        helper.make_node("MatMul", ["features", "matrix"], ["out"]),
-    ]
     initialisers = [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()]
-    model = helper.make_model(helper.make_graph(nodes, "g", [image], [out], initialisers))
-    assert sum(_products(model.SerializeToString())) == 2 * (4 * 6 * 6) * 27 + 2 * (4 * 6 * 5) * 6
+    initialisers.append(onnx.numpy_helper.from_array(np.array(True), "restored"))
+    nodes = [helper.make_node("Conv", ["image", "kernel"], ["features"]), last]
+    model: bytes = helper.make_model(helper.make_graph(nodes, "g", [image], [out], initialisers)).SerializeToString()
+    return model
 
 
 def test_the_shipped_network_is_counted() -> None:
