@@ -130,10 +130,15 @@ class Bands(nn.Module):
         half = BLOCKS // 2
         return light[:, :, :BLOCKS, :BLOCKS] / COARSE_SCALE, colour[:, :, :half, :half] / COARSE_SCALE
 
-    def without_fine(self, light: Tensor) -> Tensor:
-        """Coefficients -> luminance in cells of 4 px, (N,1,24,24)."""
+    def large_cells(self, light: Tensor) -> Tensor:
+        """Coefficients -> luminance in cells of 4 px, (N,1,24,24), without its fine portion."""
         size = LIGHT_GRID // 2
         return self.second_level.T @ light[:, :, :size, :size] @ self.second_level / 2
+
+    def from_large_cells(self, light: Tensor) -> Tensor:
+        """The inverse of `large_cells`, with no fine portion."""
+        corner = self.second_level @ light @ self.second_level.T * 2
+        return F.pad(corner, (0, LIGHT_GRID // 2) * 2)
 
     def hidden(self, light: Tensor, colour: Tensor) -> list[Tensor]:
         """Coefficients -> hidden part."""

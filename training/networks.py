@@ -134,11 +134,17 @@ class Decoder(nn.Module):
             nn.Conv2d(64, 64, 3, padding=1), nn.SiLU(),
             nn.Conv2d(64, 64, 3, padding=2, dilation=2), nn.SiLU(), nn.Conv2d(64, LATENT_CHANNELS, 1),
         )  # fmt: skip
-        self.up = nn.Sequential(nn.Conv2d(LATENT_CHANNELS, 192, 1), nn.PixelShuffle(2), nn.SiLU())  # (N,48,48,48)
-        self.light = nn.Sequential(nn.Conv2d(48, 48, 3, padding=1), nn.SiLU(), nn.Conv2d(48, 1, 3, padding=1))
+        self.coarse = nn.Sequential(
+            nn.Conv2d(LATENT_CHANNELS, 48, 1), nn.SiLU(),
+            nn.Conv2d(48, 48, 3, padding=1), nn.SiLU(), nn.Conv2d(48, 1, 3, padding=1),
+        )  # fmt: skip
+        self.fine = nn.Sequential(
+            nn.Conv2d(LATENT_CHANNELS, 96, 1), nn.PixelShuffle(2), nn.SiLU(),  # (N,24,48,48)
+            nn.Conv2d(24, 24, 3, padding=1), nn.SiLU(), nn.Conv2d(24, 1, 3, padding=1),
+        )  # fmt: skip
         self.colour = nn.Sequential(nn.Conv2d(LATENT_CHANNELS, 32, 1), nn.SiLU(), nn.Conv2d(32, 2, 3, padding=1))
         with torch.no_grad():
-            for head in (self.light, self.colour):
+            for head in (self.coarse, self.fine, self.colour):
                 head[-1].weight.mul_(0.1)
                 head[-1].bias.zero_()
             self.refine[-1].weight.zero_()
@@ -154,32 +160,28 @@ class Decoder(nn.Module):
 
     def first_look(self, h: Tensor, known: Tensor, traits: Tensor) -> Tensor:
         """Features, what is known of the luminance (coefficients) and traits (N,K) -> the coarse portion that the face
-        should have."""
-        fine = torch.zeros_like(traits[:, :1]).expand(-1, self.bands.sizes[1])
-        colour = torch.zeros_like(traits[:, :1]).expand(-1, self.bands.sizes[2])
-        return traits + self.expected(h, known + self.bands.show([traits, fine, colour])[0])[0]
+        should have.
+
+        Drawn so that together with what is known nothing is much brighter or darker than a picture can be: one clipped
+        spot of a surrogate is noise all over the restored face. The same holds for `look_again`.
+        """
+        bands, no_colour = self.bands, torch.zeros_like(h[:, :2])
+        coarse, *nothing = bands.hidden(bands.from_large_cells(self.coarse(h)), no_colour)
+        coarse = traits + coarse
+        cells = bands.large_cells(known + bands.show([coarse, *nothing])[0])
+        beyond = bands.from_large_cells(cells - cells.clamp(-BRIGHTEST, BRIGHTEST))
+        return coarse - bands.hidden(beyond, no_colour)[0]
 
     def look_again(self, h: Tensor, coarse: Tensor, light: Tensor, known: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Features, the coarse portion that was drawn with them, the face's luminance without its finer detail
         (coefficients; that detail is not looked at) and what is known of it -> features to draw finer detail with, and
         the whole hidden part that the face should have."""
-        h = h + self.refine(torch.cat([self.narrow(h), self.bands.without_fine(light)], 1))
-        return h, [coarse, *self.expected(h, known, coarse)[1:]]
-
-    def expected(self, h: Tensor, known: Tensor, coarse: Tensor | None = None) -> list[Tensor]:
-        """Features -> the hidden part that the face should have, its coarse portion perhaps given.
-
-        Drawn so that together with what is known of the luminance, coefficients (N,1,48,48), nothing is much brighter
-        or darker than a picture can be: one clipped spot of a surrogate is noise all over the restored face.
-        """
-        bands = self.bands
-        hidden = bands.hidden(*bands.coefficients(self.light(self.up(h)), self.colour(h)))
-        if coarse is not None:
-            hidden[0] = coarse
-        light, colour = bands.show(hidden)
-        cells, no_colour = bands.cells(known + light, torch.zeros_like(colour))
-        beyond = bands.hidden(*bands.coefficients(cells - cells.clamp(-BRIGHTEST, BRIGHTEST), no_colour))
-        return [part - more for part, more in zip(hidden, beyond, strict=True)]
+        bands, no_colour = self.bands, torch.zeros_like(h[:, :2])
+        h = h + self.refine(torch.cat([self.narrow(h), bands.large_cells(light)], 1))
+        _, fine, colour = bands.hidden(*bands.coefficients(self.fine(h), self.colour(h)))
+        cells, _ = bands.cells(known + bands.show([coarse, fine, colour])[0], no_colour)
+        beyond = bands.coefficients(cells - cells.clamp(-BRIGHTEST, BRIGHTEST), no_colour)
+        return h, [coarse, fine - bands.hidden(*beyond)[1], colour]
 
     def forward(
         self,

@@ -15,7 +15,7 @@ def draw_in_bfloat16(modifier: Modifier) -> None:
     codes are left alone, since both directions have to find the same numbers there."""
     encoder, decoder = modifier.content_encoder, modifier.decoder
     blocks = [block for group in (encoder.blocks, decoder.blocks) for block in group]
-    heads = (decoder.narrow, decoder.refine, decoder.up, decoder.light, decoder.colour)
+    heads = (decoder.narrow, decoder.refine, decoder.coarse, decoder.fine, decoder.colour)
     finish = (decoder.finish.narrow, decoder.finish.trunk, decoder.finish.light, decoder.finish.colour)
     for part in (encoder.stem, *blocks, *heads, *finish):
         _in_bfloat16(part)

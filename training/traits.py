@@ -9,7 +9,7 @@ from training.bands import COARSE, COLOUR, Bands
 __all__ = ["Traits"]
 
 COUNT = 150  # of the coarse portion's principal components: those that vary most in faces
-STRENGTH = 1.0  # of what they vary by in faces
+STRENGTH = 0.5  # of what they vary by in faces
 
 
 class Traits(nn.Module):

@@ -45,11 +45,14 @@ def test_a_face_without_its_finest_detail(bands):
     torch.manual_seed(0)
     smooth = torch.nn.functional.interpolate(torch.randn(2, 1, 6, 6), size=96, mode="bicubic")
     light, _ = bands.coefficients(torch.nn.functional.avg_pool2d(smooth, 2), torch.zeros(2, 2, 24, 24))
-    found, expected = bands.without_fine(light), torch.nn.functional.avg_pool2d(smooth, 4)
+    found, expected = bands.large_cells(light), torch.nn.functional.avg_pool2d(smooth, 4)
     inner = (slice(None), slice(None), slice(3, -3), slice(3, -3))  # the wavelets are periodic
     assert np.corrcoef(found[inner].flatten(), expected[inner].flatten())[0, 1] > 0.98
     light[:, :, 24:] = light[:, :, :, 24:] = 9
-    torch.testing.assert_close(bands.without_fine(light), found, atol=0, rtol=0)
+    torch.testing.assert_close(bands.large_cells(light), found, atol=0, rtol=0)
+    again = bands.from_large_cells(found)
+    torch.testing.assert_close(bands.large_cells(again), found, atol=1e-5, rtol=0)
+    assert not again[:, :, 24:].any() and not again[:, :, :, 24:].any()
 
 
 def test_the_window_changes_by_what_was_asked_for(bands, hidden):

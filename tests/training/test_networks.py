@@ -26,7 +26,8 @@ def network(space) -> Modifier:
     network = Modifier(space)
     with torch.no_grad():
         network.decoder.refine[-1].weight.normal_(0, 0.3)
-        network.decoder.light[-1].weight.mul_(10)
+        network.decoder.coarse[-1].weight.mul_(10)
+        network.decoder.fine[-1].weight.mul_(10)
         network.decoder.colour[-1].weight.mul_(10)
     return network
 
@@ -123,7 +124,8 @@ def test_what_is_drawn_stays_within_what_a_picture_can_show(network, x, places, 
     """However wild the network: a surrogate that is clipped cannot be restored."""
     clipped = (network(x, places, *keys.inputs()).abs() > 1).float().mean()
     for times in (4, 5):
-        network.decoder.light[-1].weight.mul_(times)
+        network.decoder.coarse[-1].weight.mul_(times)
+        network.decoder.fine[-1].weight.mul_(times)
         wild = network(x, places, *keys.inputs())
         assert (wild.abs() > 1).float().mean() < 2 * clipped + 0.02
         if times == 4:  # much wilder still, what it draws drowns the mark of its own key

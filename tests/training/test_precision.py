@@ -24,7 +24,7 @@ def test_layers_that_draw_compute_in_bfloat16_and_nothing_else_does(faces, space
     assert z.dtype == torch.float32 and not torch.equal(y, z)
     assert (y - z).abs().mean() < 0.1 * (y - x).abs().mean()
     z.square().mean().backward()
-    drawn = halved.decoder.light[-1].weight
+    drawn = halved.decoder.coarse[-1].weight
     assert drawn.dtype == drawn.grad.dtype == torch.float32 and drawn.grad.abs().max() > 0
     assert exact.state_dict().keys() == halved.state_dict().keys()  # checkpoints are the same
 

@@ -104,12 +104,12 @@ def test_steps_learn_are_saved_and_resumed(faces, recogniser, tmp_path):
     torch.manual_seed(0)
     phase1 = run_phase1(faces, tmp_path, CONFIG)
     trainer = Trainer(faces, phase1, recogniser, CONFIG)
-    before = trainer.modifier.decoder.light[0].weight.detach().clone()
+    before = trainer.modifier.decoder.coarse[0].weight.detach().clone()
     values = [trainer.step() for _ in range(3)]  # a wrong key, the right key and a second key
     assert all({"feat", "feat_local"} <= values[i].keys() for i in (0, 2)) and {"b_restored", "rec"} <= values[1].keys()
     assert values[1]["psnr_restored"] > 22  # before anything was learned, half of the faces through JPEG
     assert all(np.isfinite(list(v.values())).all() for v in values)
-    assert not torch.equal(before, trainer.modifier.decoder.light[0].weight)
+    assert not torch.equal(before, trainer.modifier.decoder.coarse[0].weight)
 
     torch.save(trainer.state(), tmp_path / "checkpoint.pt")
     again = run_phase1(faces, tmp_path, CONFIG)
@@ -167,8 +167,8 @@ def test_bounds_of_information_change_the_modifier_and_are_saved_only_where_they
     assert {"information_anonymised", "information_restored"} <= values.keys()
     torch.set_rng_state(state["torch_rng"])
     plain.step()
-    light = [trainer.modifier.decoder.light[0].weight for trainer in (plain, bound)]
-    assert not torch.equal(*light)
+    drawn = [trainer.modifier.decoder.coarse[0].weight for trainer in (plain, bound)]
+    assert not torch.equal(*drawn)
     assert not torch.equal(before, bound.information.restored.shift)
     values = bound.step() | bound.step()  # a second key, and a wrong one
     assert "information_wrong" in values and np.isfinite(list(values.values())).all()
