@@ -29,7 +29,7 @@ from mfm_edge.video import FileSink, open_source
 class FirstSlot(SlotChoice):
     """Stands in for the choice of slots: the first that nobody has, whatever the surrogate looks like."""
 
-    def __init__(self, *_arguments: object) -> None:
+    def __init__(self, *_arguments: object, **_options: object) -> None:
         pass
 
     def choose(self, face: object, keys: object, first: int, taken: Collection[int]) -> int:

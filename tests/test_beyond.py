@@ -63,6 +63,7 @@ def test_anything_else_is_refused(packed: bytes) -> None:
         unpack(packed)
 
 
+@pytest.mark.usefixtures("first_slot")  # one key for both: they are compared
 def test_a_face_cut_by_the_edge_is_restored() -> None:
     if not PHOTO.exists():
         pytest.skip("needs ../shared/data/photos")
