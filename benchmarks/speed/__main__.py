@@ -86,7 +86,8 @@ def table(result: Mapping[str, Any]) -> str:
     total = sum(timing["median"] for timing in result["stages"].values())
     shares = ", ".join(f"{name} {timing['median']:.1f}" for name, timing in result["stages"].items())
     head = [
-        f"On {result['cores']} cores ({result['processor']}), one face, {most['threads']} threads: the network takes",
+        f"On {result['cores']} cores ({result['processor']}), one face, {most['threads']} threads: network "
+        f"{result['model_id']} takes",
         f"{base:.1f} ms and {result['gflop_a_face']:.2f} GFLOP a face in ONNX Runtime f32. A 720p frame with one face,",
         f"stage after stage: {total:.1f} ms ({shares}).",
     ]

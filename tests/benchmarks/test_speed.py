@@ -87,6 +87,7 @@ def test_the_table_shows_ratios_of_one_run() -> None:
         {
             "processor": "P",
             "cores": 2,
+            "model_id": "0123456789abcdef",
             "paste": paste,
             "repeat_add": [{"batch": 1, "ms": ms(native=1.0, numpy=2.0)}],
             "pixels": {"to_planes": ms(native=1.0, numpy=4.0), "to_pixels": ms(other=1.0, numpy=4.0)},
@@ -109,6 +110,7 @@ def test_the_table_shows_ratios_of_one_run() -> None:
         assert row in text
     assert "to pixels / numpy" not in text  # numpy against itself, where nothing was built
     assert "21.0 ms (decode 1.0, network 20.0)" in text
+    assert "network 0123456789abcdef takes" in text
 
 
 def test_the_readme_says_what_was_measured() -> None:
