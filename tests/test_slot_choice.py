@@ -74,10 +74,11 @@ def choice(
     otherwise: tuple[float, float, float],
     has: dict[int, tuple[str, float]] | None = None,
     keys: FaceKeys | None = None,
+    workers: int = 1,
 ) -> tuple[SlotChoice, list[int]]:
     engine = Painter(keys or KEYS)
     critic: Any = Opinion(told, otherwise, has or {})
-    return SlotChoice(engine, critic), engine.tried
+    return SlotChoice(engine, critic, workers=workers), engine.tried
 
 
 NEAR, APART = 0.9 * FAR, 1.01 * FAR
@@ -171,8 +172,7 @@ def test_no_more_faces_go_through_the_engine_at_once_than_it_takes() -> None:
 def test_several_workers_share_the_keys_and_take_the_same() -> None:
     told: dict[int, tuple[float, float, float]] = {3: (NEAR, 0, 9), 9: (APART, 0, 0.5)}
     one, in_turn = choice(told, (APART, 0, -0.1))
-    chooser, tried = choice(told, (APART, 0, -0.1))
-    chooser = SlotChoice(chooser._engine, chooser._critic, workers=2)
+    chooser, tried = choice(told, (APART, 0, -0.1), workers=2)
     engine: Any = chooser._engine
     modify, together = engine.modify, Barrier(2, timeout=30)
 
@@ -186,7 +186,7 @@ def test_several_workers_share_the_keys_and_take_the_same() -> None:
 
 
 def test_an_engine_that_fails_in_a_worker_fails_the_choice() -> None:
-    chooser, _ = choice({}, (APART, 0, 0))
+    chooser, _ = choice({}, (APART, 0, 0), workers=2)
     engine: Any = chooser._engine
 
     def fail(*_arguments: object) -> Modified:
@@ -194,7 +194,7 @@ def test_an_engine_that_fails_in_a_worker_fails_the_choice() -> None:
 
     engine.modify = fail
     with pytest.raises(RuntimeError, match="no engine"):
-        SlotChoice(engine, chooser._critic, workers=2).choose(CROP, KEYS, 2, ())
+        chooser.choose(CROP, KEYS, 2, ())
 
 
 class Faces:
