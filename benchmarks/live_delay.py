@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks import clip_camera, report
 from benchmarks.clip_camera import ClipCamera, number_in, protect
+from benchmarks.speed.timing import where
 from mfm_edge import MfmRuntime
 from mfm_edge.demo.__main__ import CLIP
 from mfm_edge.live_view import LiveView
@@ -112,7 +113,7 @@ def tell(result: Mapping[str, Any]) -> str:
         f"A live {width}x{height} frame with one face reaches the viewer {viewer['median_ms']:.0f} ms after the camera "
         f"gave it (95 %:\n{viewer['p95_ms']:.0f} ms; goal {result['goal_ms']} ms) and the browser after "
         f"{browser['median_ms']:.0f} ms, at {viewer['frames_per_second']:.1f} of {result['camera']['rate']:g} frames a "
-        f"second, on {result['cores']} cores\n({result['processor']}), network {result['model_id']}. "
+        f"second, on {where(result)},\nnetwork {result['model_id']}. "
         "Written by `python -m benchmarks.live_delay --publish`."
     )
 

@@ -22,9 +22,9 @@ sys.path[:] = [*(path for path in sys.path if path not in ("", ROOT)), ROOT]
 
 from benchmarks.report import add_options, write  # noqa: E402
 from benchmarks.speed.kernels import time_paste, time_pixels, time_repeat_add  # noqa: E402
-from benchmarks.speed.network import count_flops, time_network, time_peak  # noqa: E402
+from benchmarks.speed.network import count_flops, time_network  # noqa: E402
 from benchmarks.speed.stages import time_stages  # noqa: E402
-from benchmarks.speed.timing import Timing, machine  # noqa: E402
+from benchmarks.speed.timing import Timing, machine, where  # noqa: E402
 from mfm_edge.engine.folder import read_model  # noqa: E402
 
 BATCHES, THREADS = (1, 4), (1, 2)
@@ -49,7 +49,6 @@ def measure(rounds: int, folder: Path | None = None) -> dict[str, Any]:
         "network": network,
         "left_out": left_out,
         "gflop_a_face": round(count_flops(folder) / 1e9, 3),
-        "peak_gflop_a_second": {str(count): time_peak(count, rounds) for count in THREADS},
         "stages": _plain(time_stages(rounds)),
     }
 
@@ -86,10 +85,9 @@ def table(result: Mapping[str, Any]) -> str:
     total = sum(timing["median"] for timing in result["stages"].values())
     shares = ", ".join(f"{name} {timing['median']:.1f}" for name, timing in result["stages"].items())
     head = [
-        f"On {result['cores']} cores ({result['processor']}), one face, {most['threads']} threads: network "
-        f"{result['model_id']} takes",
-        f"{base:.1f} ms and {result['gflop_a_face']:.2f} GFLOP a face in ONNX Runtime f32. A 720p frame with one face,",
-        f"stage after stage: {total:.1f} ms ({shares}).",
+        f"On {where(result)}, one face, {most['threads']} threads: network",
+        f"{result['model_id']} takes {base:.1f} ms and {result['gflop_a_face']:.2f} GFLOP a face in ONNX Runtime f32.",
+        f"A 720p frame with one face, stage after stage: {total:.1f} ms ({shares}).",
     ]
     return "\n".join([*head, "", *lines, "", "Written by `python -m benchmarks.speed --publish`."])
 

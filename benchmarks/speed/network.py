@@ -1,4 +1,4 @@
-"""The whole network by runtime, precision, faces at once and threads; what it computes, and what the machine could."""
+"""The whole network by runtime, precision, faces at once and threads; and what it computes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
-from onnx import TensorProto, helper, shape_inference
+from onnx import shape_inference
 
 from benchmarks.speed.timing import Timing, take_turns
 from export.verify import demo_crops
@@ -19,7 +18,7 @@ from mfm_edge.errors import ModelError
 from mfm_edge.factors import ATTRIBUTES
 from mfm_edge.style import expand
 
-__all__ = ["count_flops", "time_network", "time_peak"]
+__all__ = ["count_flops", "time_network"]
 
 CONTESTANTS = {
     "ONNX Runtime f32": ("CPU", "f32"),
@@ -28,8 +27,6 @@ CONTESTANTS = {
     "OpenVINO bf16": ("OpenVINO", "bf16"),
     "OpenVINO int8": ("OpenVINO", "int8"),
 }
-SIDE = 1024
-"""Of the square matrices whose product tells the machine's peak."""
 
 
 def time_network(
@@ -51,20 +48,6 @@ def time_network(
         else:
             contestants[name] = lambda engine=engine: engine.modify(crops, keys)
     return take_turns(contestants, rounds=rounds), left_out
-
-
-def time_peak(threads: int, rounds: int) -> float:
-    """GFLOP a second of one large float32 matrix product in ONNX Runtime."""
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [SIDE, SIDE]) for name in "abc"]
-    graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], "peak", values[:2], values[2:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(0)
-    given = {name: rng.normal(size=(SIDE, SIDE)).astype(np.float32) for name in "ab"}
-    found = take_turns({"peak": lambda: session.run(None, given)}, rounds=rounds)["peak"]
-    return round(2 * SIDE**3 / found.median / 1e6, 1)
 
 
 def count_flops(folder: Path | None = None) -> int:

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 
-__all__ = ["Timing", "machine", "take_turns"]
+__all__ = ["Timing", "machine", "take_turns", "where"]
 
 LEAST_MS = 5.0
 """Quicker work is repeated within one reading until it takes so long."""
+SIDE, ROUNDS = 1024, 10
+"""Of the square matrices whose product tells the machine's peak, and how often it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ def _timing(readings: list[float]) -> Timing:
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and versions."""
+    """Processor, cores, versions, and the GFLOP a second of one large float32 matrix product in ONNX Runtime on one
+    thread and on all cores: processors of one name differ by several times, and so does one from day to day."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     versions = {"python": platform.python_version()}
@@ -64,9 +68,32 @@ def machine() -> dict[str, Any]:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "processor": names[0] if names else platform.processor(),
         "architecture": platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores,
+        "peak_gflop_a_second": {str(threads): _peak(threads) for threads in sorted({1, cores})},
         "versions": versions,
     }
+
+
+def where(result: Mapping[str, Any]) -> str:
+    """A result's machine, in words."""
+    cores = result["cores"]
+    return f"{cores} cores ({result['processor']}, {result['peak_gflop_a_second'][str(cores)]:.0f} GFLOP/s)"
+
+
+def _peak(threads: int) -> float:
+    from onnx import TensorProto, helper  # not above: it would count as memory of those whom stream_rate measures
+
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [SIDE, SIDE]) for name in "abc"]
+    graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["c"])], "peak", values[:2], values[2:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    given = {name: rng.normal(size=(SIDE, SIDE)).astype(np.float32) for name in "ab"}
+    found = take_turns({"peak": lambda: session.run(None, given)}, rounds=ROUNDS)["peak"]
+    return round(2 * SIDE**3 / found.median / 1e6, 1)

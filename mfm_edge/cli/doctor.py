@@ -110,11 +110,12 @@ def _critic() -> Iterator[Finding]:
 def _openvino() -> Iterator[Finding]:
     found = _version("openvino")
     if found is None:
-        yield "OpenVINO", "missing", "faster on CPUs that compute bf16: pip install 'mfm-edge[openvino]'"
+        yield "OpenVINO", "missing", "faster on some CPUs that compute bf16: pip install 'mfm-edge[openvino]'"
         return
     import openvino
 
-    yield "OpenVINO", "ok", f"{found}, offers {', '.join(openvino.Core().available_devices)}"
+    devices = ", ".join(openvino.Core().available_devices)
+    yield "OpenVINO", "ok", f"{found}, offers {devices}: used with --execution-provider OpenVINO"
 
 
 def _gpu() -> Iterator[Finding]:

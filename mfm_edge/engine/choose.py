@@ -23,10 +23,10 @@ _IN_ONNX_RUNTIME = {
     "CoreML": "CoreMLExecutionProvider",
     "DirectML": "DmlExecutionProvider",
 }
-AUTOMATIC = (TENSORRT_RTX, TENSORRT, "CUDA", "DirectML", OPENVINO, "CPU")
+AUTOMATIC = (TENSORRT_RTX, TENSORRT, "CUDA", "DirectML", "CPU")
 """Not CoreML, which computes in float16 where it likes, and what that costs restoring was never measured; and not the
-TensorRT of ONNX Runtime, which builds for minutes at its first start. OpenVINO only where the CPU computes bf16: in f32
-it took 0.9 to 1.5 of ONNX Runtime's time, by machine, and twice the memory."""
+TensorRT of ONNX Runtime, which builds for minutes at its first start; and not OpenVINO: it took 0.9 to 1.5 of ONNX
+Runtime's time in f32 and 0.8 to 1.1 in bf16, by machine, and half as much memory again."""
 
 
 def open_engine(
@@ -56,9 +56,8 @@ def open_engine(
         raise ModelError("providers: got none, takes at least one, or None for the best one that runs")
     reasons: list[str] = []
     for name in wanted:
-        unasked = "bf16" if providers is None and name == OPENVINO else None
         try:
-            engine = _open(name, folder, threads, callers, precision or unasked, trust_unknown_model)
+            engine = _open(name, folder, threads, callers, precision, trust_unknown_model)
         except ModelError as error:
             if providers is not None and (strict or len(wanted) == 1):
                 raise

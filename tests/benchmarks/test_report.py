@@ -46,7 +46,9 @@ VIEWER = {"median_ms": 80.2, "p95_ms": 99.7, "most_ms": 120.0, "frames_per_secon
 
 
 def test_live_figures_read_well() -> None:
-    said = live_delay.tell({"goal_ms": 120, **CAMERA, "viewer": VIEWER, "browser": {**VIEWER, "median_ms": 91}})
+    live = {"goal_ms": 120, **CAMERA, "peak_gflop_a_second": {"1": 95.0, "2": 133.4}}
+    said = live_delay.tell({**live, "viewer": VIEWER, "browser": {**VIEWER, "median_ms": 91}})
+    assert "2 cores (P, 133 GFLOP/s)" in said
     assert "viewer 80 ms" in said and "browser after 91 ms" in said and "14.2 of 30 frames" in said
     checked = {"frames": 9, "covered_whole": 0, "too_late": 0, "faces": 12, "unprotected": 1, "recognised": 2}
     memory = {"least_mb": 300.4, "most_mb": 310.0, "growth": -0.012, "flat": True, "camera_mb": 176.9}

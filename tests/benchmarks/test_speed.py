@@ -110,7 +110,7 @@ def test_the_table_shows_ratios_of_one_run() -> None:
         assert row in text
     assert "to pixels / numpy" not in text  # numpy against itself, where nothing was built
     assert "21.0 ms (decode 1.0, network 20.0)" in text
-    assert "network 0123456789abcdef takes" in text
+    assert "2 cores (P, 200 GFLOP/s), one face, 2 threads: network\n0123456789abcdef takes" in text
 
 
 def test_the_readme_says_what_was_measured() -> None:
