@@ -40,8 +40,8 @@ def export(network: CriticNetwork, path: Path) -> float:
         "input": f"(N, 3, {SIDE}, {SIDE}) float32 RGB in -1..1: the window of an aligned crop, smaller",
         "output": "embedding (N, 128), natural (N,) and attributes (N, 17), logits, float32",
         "made_by": "python -m training.critic, python -m export.critic",
-        "teachers": "dlib's ResNet-29 (CC0), which training uses and no evaluation counts; training's discriminators; "
-        "labels of CelebA's training identities",
+        "teachers": "dlib's ResNet-29 (CC0), which training uses and no evaluation counts; ratings by eye "
+        "(training/ratings.py); labels of CelebA's training identities",
         "terms": TERMS,
     }
     card.write_text(json.dumps(content, indent=1) + "\n")

@@ -34,7 +34,7 @@ class Looks(NamedTuple):
 
 class Critic:
     """Looks at aligned crops. What it sees is good for choosing among surrogates, and too coarse to tell who somebody
-    is: 64x64 px, learned from the recogniser and the discriminators of training, and from labels.
+    is: 64x64 px, learned from the recogniser of training, from ratings by eye, and from labels.
 
     threads: of ONNX Runtime; its own choice when None. Raises ModelError when the file is missing or is not what its
     card says.

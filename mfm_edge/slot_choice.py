@@ -25,7 +25,7 @@ FAR = 10.0
 of people and of surrogates and their originals one in four. Whoever asks for more gets surrogates that are all alike,
 since they lie all on the other side of the original."""
 
-UNLIKE = 0.4
+UNLIKE = 0.8
 """What a surrogate's distance from the mean of the others that were tried counts for, against how natural it is. By
 naturalness alone, or as far as possible from the original, surrogates under two passwords would be alike."""
 
@@ -33,10 +33,11 @@ ASKED, KEPT = 5.0, 0.2
 """What the log-probability counts that a surrogate has an attribute as it was asked for, or, of those that should stay,
 as the original has it, against how natural it is: what is asked for goes before, what should stay does not."""
 
-AT_A_TIME, MOST, NATURAL = 4, 12, 0.0
-"""How many keys a face is tried under: so many at a time, about a seventh of a second of two cores, until the one it
-would take is as natural as the mean of all surrogates and has what was asked for; MOST at most. By the critic, of the
-surrogates that six keys at once bring 44 in 100 are less natural than that, of these 29, for a quarter more time."""
+AT_A_TIME, MOST, NATURAL = 4, 12, 0.25
+"""How many keys a face is tried under: so many at a time, about a tenth of a second of two cores, until the one it
+would take is by so many standard deviations more natural than the mean of all surrogates and has what was asked for;
+MOST at most, seven on average. Of all surrogates the eye calls a third broken (training/ratings.py), of these half as
+many."""
 
 
 class SlotChoice:

@@ -14,7 +14,7 @@ from mfm_edge import Factors, MfmRuntime, runtime
 from mfm_edge.critic import Looks
 from mfm_edge.engine import Modified
 from mfm_edge.factors import ATTRIBUTES, KeyDerivation
-from mfm_edge.slot_choice import ASKED, AT_A_TIME, FAR, MOST, UNLIKE, SlotChoice
+from mfm_edge.slot_choice import ASKED, AT_A_TIME, FAR, MOST, NATURAL, UNLIKE, SlotChoice
 from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.types import SLOTS, AlignedFace, Face, Treatment
 
@@ -92,10 +92,10 @@ def test_the_most_natural_of_those_that_hide_the_person_is_taken() -> None:
 
 
 def test_more_are_tried_until_one_is_natural() -> None:
-    chooser, tried = choice({3: (NEAR, 0, 9), 9: (APART, 0, 0.5)}, (APART, 0, -0.1))
+    chooser, tried = choice({3: (NEAR, 0, 9), 9: (APART, 0, NATURAL + 0.5)}, (APART, 0, NATURAL - 0.1))
     assert chooser.choose(CROP, KEYS, 2, ()) == 9
     assert tried == [*range(2, 2 + 2 * AT_A_TIME)]
-    chooser, tried = choice({3: (APART, 0, -0.05)}, (APART, 0, -0.1))
+    chooser, tried = choice({3: (APART, 0, NATURAL - 0.05)}, (APART, 0, NATURAL - 0.1))
     assert chooser.choose(CROP, KEYS, 2, ()) == 3
     assert tried == [*range(2, 2 + MOST)]
 
@@ -103,10 +103,10 @@ def test_more_are_tried_until_one_is_natural() -> None:
 def test_more_are_tried_until_one_has_what_was_asked_for() -> None:
     asking = FaceKeys(bytes(32), Factors("p", smiling=True).attribute_vector())
     has = dict.fromkeys(range(SLOTS), ("smiling", -1.0)) | {11: ("smiling", 0.5)}
-    chooser, tried = choice({}, (APART, 0, 0), has, asking)
+    chooser, tried = choice({}, (APART, 0, NATURAL), has, asking)
     assert chooser.choose(CROP, asking, 2, ()) == 11
     assert tried == [*range(2, 2 + MOST)]
-    chooser, tried = choice({}, (APART, 0, 0), has, KEYS)  # nobody asked
+    chooser, tried = choice({}, (APART, 0, NATURAL), has, KEYS)  # nobody asked
     assert chooser.choose(CROP, KEYS, 2, ()) in tried == [*range(2, 2 + AT_A_TIME)]
 
 

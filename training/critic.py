@@ -1,9 +1,9 @@
 """python -m training.critic --data FOLDER --out FILE: the small network that chooses among surrogates.
 
 From faces of the training identities and their surrogates under random keys it learns what the recogniser sees in them
-that training uses (dlib's), and how natural training's discriminators find them; then, from the labels of the faces and
-by what it sees for that anyway, which attributes they have. No more than that: the judges of the evaluation stay
-strangers to it.
+that training uses (dlib's), and how natural the eye would find them (training/ratings.py); then, from the labels of the
+faces and by what it sees for that anyway, which attributes they have. No more than that: the judges of the evaluation
+stay strangers to it.
 """
 
 from __future__ import annotations
@@ -21,20 +21,17 @@ from torch import Tensor, nn
 from mfm_edge.critic import SIDE, look_at
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import ATTRIBUTES
-from training.data import FaceSet, load_faces, models_of, to_tensor
-from training.discriminators import FeatureDiscriminator, PatchDiscriminator, ProjectedDiscriminator
-from training.efficientnet import EfficientNet
+from training.data import FaceSet, load_faces, models_of
 from training.experiments.subject import modify, random_keys
 from training.metrics.judges import Judge
-from training.recogniser import Recogniser, View
-from training.state import STATE, unpack
+from training.ratings import RATINGS, Rater
+from training.recogniser import Recogniser
 from training.timed_fit import timed_fit
 
-__all__ = ["SIZE", "CriticNetwork", "Lessons", "Teacher", "fit", "fit_attributes", "lessons", "main"]
+__all__ = ["SIZE", "CriticNetwork", "Lessons", "Teacher", "fit", "fit_attributes", "fit_natural", "lessons", "main"]
 
 TEACHER = "dlib (used in training)"
 SIZE = 128  # of an embedding
-CHIP = 136  # px, at which the discriminators look: in the middle of those that training draws
 BATCH = 64
 
 
@@ -77,32 +74,18 @@ def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
 
 
 class Teacher:
-    """The recogniser and the discriminators of training. Both look at (N, 128, 128, 3) uint8 RGB."""
+    """The recogniser of training, and the eye's ratings. Both look at (N, 128, 128, 3) uint8 RGB."""
 
-    def __init__(self, models: Path, state: Path = STATE) -> None:
-        networks, _ = unpack(state)
-        self._judge, self._recogniser = Judge(TEACHER, models), Recogniser(models)
-        self._patches, self._heads = PatchDiscriminator().eval(), FeatureDiscriminator().eval()
-        self._patches.load_state_dict(networks["patches"])
-        self._heads.load_state_dict(networks["heads"])
-        self._projected = ProjectedDiscriminator(EfficientNet()).eval()
-        self._projected.load_state_dict(networks["projected"])
+    def __init__(self, models: Path, ratings: Path = RATINGS) -> None:
+        self._judge, self._rater = Judge(TEACHER, models), Rater(Recogniser(models), ratings)
 
     def embed(self, crops: NDArray[np.uint8]) -> Tensor:
         """Embeddings (N, SIZE), in colour."""
         return self._judge.embed(crops)
 
-    @torch.no_grad()
-    def score(self, crops: NDArray[np.uint8], batch: int = 32) -> Tensor:
-        """The sum of the discriminators' mean scores (N,), all in one and the same view."""
-        scores = []
-        for start in range(0, len(crops), batch):
-            x = to_tensor(crops[start : start + batch])
-            _, features = self._recogniser(x, View.straight(len(x), CHIP))
-            looks = self._projected.look(x, straight=True)
-            maps = [*self._heads(features)[0], *self._patches(x)[0], *self._projected(looks)[0]]
-            scores.append(torch.stack([one.mean((1, 2, 3)) for one in maps]).sum(0))
-        return torch.cat(scores)
+    def score(self, crops: NDArray[np.uint8]) -> Tensor:
+        """How natural they are (N,)."""
+        return self._rater.rate(crops)
 
 
 class Lessons:
@@ -139,6 +122,21 @@ def fit(network: CriticNetwork, taught: Lessons, *, minutes: float, seed: int = 
     return network
 
 
+def fit_natural(network: CriticNetwork, taught: Lessons, *, minutes: float, seed: int = 0) -> CriticNetwork:
+    """Nothing but how natural surrogates are, by what the network sees for the rest: that stays to the bit, and with it
+    who looks like whom, for which the runtime has fixed bounds."""
+    generator = torch.Generator().manual_seed(seed)
+    pictures = _small(taught.surrogates)
+    network.eval()
+
+    def loss() -> Tensor:
+        pick = torch.randint(len(pictures), (4 * BATCH,), generator=generator)
+        return F.mse_loss(network.natural(_body(network, pictures[pick], generator))[:, 0], taught.scores[pick])
+
+    timed_fit(network.natural, loss, minutes=minutes, rate=1e-3)
+    return network
+
+
 def fit_attributes(network: CriticNetwork, faces: FaceSet, *, minutes: float, seed: int = 0) -> CriticNetwork:
     """Nothing but the attributes: what else it says stays to the bit, so that choices in which nobody asked for an
     attribute do. Rare ones count as much as frequent ones: a logit of 0 means as likely as not where half have it."""
@@ -149,13 +147,17 @@ def fit_attributes(network: CriticNetwork, faces: FaceSet, *, minutes: float, se
 
     def loss() -> Tensor:
         pick = torch.randint(len(pictures), (BATCH,), generator=generator)
-        with torch.no_grad():
-            seen = network.body(_seen(pictures[pick], generator)).flatten(1)
         weight = torch.where(labels[pick] > 0.5, 0.5 / share, 0.5 / (1 - share))
-        return F.binary_cross_entropy_with_logits(network.attributes(seen), labels[pick], weight)
+        logits = network.attributes(_body(network, pictures[pick], generator))
+        return F.binary_cross_entropy_with_logits(logits, labels[pick], weight)
 
     timed_fit(network.attributes, loss, minutes=minutes, rate=1e-3)
     return network
+
+
+@torch.no_grad()
+def _body(network: CriticNetwork, pictures: Tensor, generator: torch.Generator) -> Tensor:
+    return network.body(_seen(pictures, generator)).flatten(1)
 
 
 def _small(crops: NDArray[np.uint8]) -> Tensor:
@@ -196,10 +198,16 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m training.critic", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with train-*.parquet")
     parser.add_argument("--models", type=Path, help="folder of the recognisers (default: ../models beside data)")
-    parser.add_argument("--state", type=Path, default=STATE, help="packed state of the network that ships")
     parser.add_argument("--out", type=Path, required=True, help="file to write, for python -m export.critic")
-    parser.add_argument("--minutes", type=float, default=50, help="of processor time (default 50); 0: attributes alone")
-    parser.add_argument("--attribute-minutes", type=float, default=8, help="for the attributes, after that (default 8)")
+    parser.add_argument(
+        "--minutes", type=float, default=50, help="of processor time (default 50); 0: the next two alone"
+    )
+    parser.add_argument(
+        "--natural-minutes", type=float, default=4, help="for how natural, after that (default 4); 0: not"
+    )
+    parser.add_argument(
+        "--attribute-minutes", type=float, default=8, help="for the attributes, after that (default 8); 0: not"
+    )
     parser.add_argument("--surrogates", type=int, default=20000, help="how many to learn from (default 20000)")
     parser.add_argument("--limit", type=int, help="use only the first N training faces")
     parser.add_argument("--start", type=Path, help="file of an earlier run to go on from")
@@ -209,10 +217,14 @@ def main(argv: list[str] | None = None) -> None:
     network = CriticNetwork()
     if args.start is not None:
         network.load_state_dict(torch.load(args.start, weights_only=True))
-    if args.minutes > 0:
-        teacher = Teacher(args.models or models_of(args.data), args.state)
-        fit(network, lessons(faces, teacher, surrogates=args.surrogates), minutes=args.minutes)
-    fit_attributes(network, faces, minutes=args.attribute_minutes)
+    if args.minutes > 0 or args.natural_minutes > 0:
+        taught = lessons(faces, Teacher(args.models or models_of(args.data)), surrogates=args.surrogates)
+        if args.minutes > 0:
+            fit(network, taught, minutes=args.minutes)
+        if args.natural_minutes > 0:
+            fit_natural(network, taught, minutes=args.natural_minutes)
+    if args.attribute_minutes > 0:
+        fit_attributes(network, faces, minutes=args.attribute_minutes)
     torch.save(network.state_dict(), args.out)
 
 

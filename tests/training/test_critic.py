@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from training import critic
-from training.critic import SIZE, CriticNetwork, Lessons, Teacher, fit, fit_attributes, lessons, main
+from training.critic import SIZE, CriticNetwork, Lessons, Teacher, fit, fit_attributes, fit_natural, lessons, main
 from training.data import FaceSet, load_faces
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "celeba"
-STATE = ROOT / "training" / "state" / "mfm.pt"  # no part of the installed package
+RATINGS = ROOT / "training" / "state" / "ratings.npz"  # no part of the installed package
 
 
 def test_it_learns_what_its_teachers_say_up_to_shift_and_scale(faces: FaceSet) -> None:
@@ -40,7 +41,7 @@ def test_it_learns_what_its_teachers_say_up_to_shift_and_scale(faces: FaceSet) -
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data/celeba")
 def test_lessons_are_faces_of_training_and_their_surrogates() -> None:
     everybody = load_faces(DATA, "train", limit=5)
-    taught = lessons(everybody, Teacher(DATA.parents[1] / "models", STATE), surrogates=3)
+    taught = lessons(everybody, Teacher(DATA.parents[1] / "models", RATINGS), surrogates=3)
     assert taught.surrogates.shape == (3, 128, 128, 3) and taught.scores.shape == (3,)
     assert np.array_equal(taught.faces, everybody.crops) and taught.embeddings.shape == (8, SIZE)
     for surrogate in taught.surrogates:  # around the face they are who they were
@@ -53,8 +54,8 @@ def test_teachers_know_people_and_what_is_natural() -> None:
     faces = load_faces(DATA, "val", limit=40)
     upside_down = faces.crops.copy()
     upside_down[:, 40:112, 28:100] = upside_down[:, 40:112, 28:100][:, ::-1]
-    teacher = Teacher(DATA.parents[1] / "models", STATE)
-    embeddings, scores = teacher.embed(faces.crops), teacher.score(np.concatenate([faces.crops, upside_down]), batch=16)
+    teacher = Teacher(DATA.parents[1] / "models", RATINGS)
+    embeddings, scores = teacher.embed(faces.crops), teacher.score(np.concatenate([faces.crops, upside_down]))
     apart = torch.cdist(embeddings, embeddings).numpy()
     same = (faces.identities[:, None] == faces.identities[None]) & ~np.eye(40, dtype=bool)
     assert same.any() and np.median(apart[same]) < 0.8 * np.median(apart[faces.identities[:, None] != faces.identities])
@@ -65,15 +66,38 @@ def test_a_run_goes_on_from_an_earlier_one(tmp_path: Path, monkeypatch: pytest.M
     taught = Lessons(faces.crops[:8], faces.crops[8:12], torch.randn(12, SIZE), torch.randn(4))
     for name, value in (("load_faces", faces), ("Teacher", None), ("lessons", taught)):
         monkeypatch.setattr(critic, name, lambda *_, value=value, **__: value)
-    first, second = tmp_path / "first.pt", tmp_path / "second.pt"
-    third, short = tmp_path / "third.pt", ["--data", str(tmp_path), "--attribute-minutes", "0", "--minutes"]
-    main([*short, "1e-9", "--out", str(first)])
-    main([*short, "1e-9", "--out", str(second), "--start", str(first)])
-    main([*short, "0", "--out", str(third), "--start", str(second)])
-    a, b, c = (torch.load(path, weights_only=True) for path in (first, second, third))
+
+    def run(out: str, start: str | None, *, all_of_it: float, natural: float, attributes: float) -> dict[str, Tensor]:
+        given = {"minutes": all_of_it, "natural-minutes": natural, "attribute-minutes": attributes}
+        options = [part for name, value in given.items() for part in (f"--{name}", str(value))]
+        before = [] if start is None else ["--start", str(tmp_path / start)]
+        main(["--data", str(tmp_path), "--out", str(tmp_path / out), *options, *before])
+        return dict(torch.load(tmp_path / out, weights_only=True))
+
+    def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+        return {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
+
+    a = run("first.pt", None, all_of_it=1e-9, natural=0, attributes=0)
+    b = run("second.pt", "first.pt", all_of_it=1e-9, natural=0, attributes=0)
     assert 0 < float((a["body.0.0.weight"] - b["body.0.0.weight"]).abs().max()) < 0.01
-    changed = {name.split(".")[0] for name in c if not torch.equal(b[name], c[name])}
-    assert changed == {"attributes"}  # what else it says stays to the bit
+    # What else it says stays to the bit.
+    c = run("third.pt", "second.pt", all_of_it=0, natural=0, attributes=1e-9)
+    assert changed(b, c) == {"attributes"}
+    d = run("fourth.pt", "third.pt", all_of_it=0, natural=1e-9, attributes=0)
+    assert changed(c, d) == {"natural"}
+
+
+def test_it_learns_what_is_natural_by_what_it_sees_anyway(faces: FaceSet) -> None:
+    crops = faces.crops[:48]
+    shade = crops[:, 28:76, 16:112].mean((1, 2, 3)) - crops[:, 76:124, 16:112].mean((1, 2, 3))
+    taught = Lessons(crops[:2], crops, torch.randn(50, SIZE), torch.from_numpy(30 + 0.1 * shade).float())
+    torch.manual_seed(0)
+    network = fit_natural(CriticNetwork(widths=(8, 8, 8, 8)), taught, minutes=0.2)
+    with torch.no_grad():
+        pictures = torch.from_numpy(critic.look_at(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        natural = network(pictures)[1].numpy()
+    assert not network.training
+    assert np.corrcoef(natural, shade)[0, 1] > 0.8 and abs(natural.mean()) < 0.4
 
 
 def test_it_learns_attributes_of_which_few_have_one(faces: FaceSet) -> None:
