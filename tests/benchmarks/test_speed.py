@@ -15,10 +15,11 @@ onnx = pytest.importorskip("onnx", reason="needs the extra: export")
 sys.path.append(str(Path(__file__).parents[2]))  # benchmarks are not part of the installed package
 
 from benchmarks import report  # noqa: E402
-from benchmarks.speed.__main__ import table  # noqa: E402
+from benchmarks.speed import timing  # noqa: E402
+from benchmarks.speed.__main__ import THREADS, table  # noqa: E402
 from benchmarks.speed.kernels import time_paste, time_pixels, time_repeat_add  # noqa: E402
 from benchmarks.speed.network import _products, count_flops  # noqa: E402
-from benchmarks.speed.timing import take_turns  # noqa: E402
+from benchmarks.speed.timing import machine, take_turns, where  # noqa: E402
 
 
 def test_the_slower_one_takes_longer_and_quartiles_are_in_order() -> None:
@@ -69,6 +70,17 @@ def _products_of(last_kind: str, branches: tuple[str, str] = ("", "")) -> bytes:
 
 def test_the_shipped_network_is_counted() -> None:
     assert 1e9 < count_flops() < 1e10
+
+
+@pytest.mark.parametrize("cores", [1, 2, 4])
+def test_the_peak_is_known_for_the_threads_that_are_timed_and_for_all(
+    cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "_peak", lambda threads: 100.0 * threads)
+    monkeypatch.setattr(timing.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    found = machine()
+    assert {str(threads) for threads in (*THREADS, cores)} == found["peak_gflop_a_second"].keys()
+    assert where(found).endswith(f", {100 * cores} GFLOP/s)")
 
 
 def test_kernels_meet_their_contestants() -> None:
