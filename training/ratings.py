@@ -1,7 +1,7 @@
-"""How natural surrogates look to the eye: what one person said of some, and what that lets expect of all.
+"""How natural surrogates look to the eye: what one rater said of some, and what that lets expect of all.
 
-    python -m training.ratings sheets --data FOLDER --out FOLDER    surrogates to rate, a row for each person
-    python -m training.ratings pack --out FOLDER --ratings FILE     their ratings -> training/state/ratings.npz
+    python -m training.ratings sheets --data FOLDER --out FOLDER                surrogates to rate, a row a person
+    python -m training.ratings pack --data FOLDER --out FOLDER --ratings FILE   ratings -> training/state/ratings.npz
 
 A file of ratings has a line for each row of the sheets, in it a digit for each surrogate: 0 no face, 1 broken, 2
 spoiled by something that meets the eye, 3 a face with a flaw, 4 might be a photograph.
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
@@ -26,7 +26,7 @@ from training.data import FaceSet, load_faces, models_of, to_tensor
 from training.experiments.subject import modify, random_keys
 from training.recogniser import Recogniser, View
 
-__all__ = ["MOST", "RATINGS", "Rater", "main", "make_sheets", "pack", "seen"]
+__all__ = ["MOST", "RATINGS", "Rater", "fit", "main", "make_sheets", "pack", "predict", "seen"]
 
 RATINGS = Path(__file__).parent / "state" / "ratings.npz"
 MOST = 4
@@ -64,13 +64,14 @@ def seen(recogniser: Recogniser, crops: NDArray[np.uint8], batch: int = 32) -> N
     return np.concatenate(rows)
 
 
-def fit(seen: NDArray[np.floating], ratings: NDArray[np.integer]) -> Ridge:
-    """seen: (N, 2, C); ratings: (N,)."""
+def fit(seen: NDArray[np.floating], ratings: NDArray[np.integer]) -> Pipeline:
+    """What `seen` gives of rated surrogates (N, 2, C), and their ratings (N,) -> what expects ratings of others."""
     model = make_pipeline(StandardScaler(), Ridge(alpha=SHRINK))
     return model.fit(np.concatenate([seen[:, 0], seen[:, 1]]).astype(np.float64), np.tile(ratings, 2))
 
 
-def predict(model: Ridge, seen: NDArray[np.floating]) -> NDArray[np.float32]:
+def predict(model: Pipeline, seen: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(N, 2, C) -> expected ratings (N,), the mean of a face's two sides."""
     sides = [model.predict(seen[:, side].astype(np.float64)) for side in (0, 1)]
     return np.asarray(np.mean(sides, 0), np.float32)
 
