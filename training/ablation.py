@@ -35,6 +35,7 @@ from training.package_weights import MissingPackage
 from training.phase1 import Phase1
 from training.phase2 import Trainer
 from training.processes import Processes
+from training.ratings import Rater
 from training.recogniser import Recogniser
 from training.report import Section, Table, write_report
 from training.state import STATE, unpack
@@ -53,6 +54,7 @@ VARIANTS: dict[str, Weights | None] = {
     "no-push": replace(_SHIPPED, push=0.0),
     "no-push-features": replace(_SHIPPED, push_features=0.0),
     "no-feat-local": replace(_SHIPPED, feat_local=0.0),
+    "no-unnatural": replace(_SHIPPED, unnatural=0.0),
     "no-gan": replace(_SHIPPED, gan=0.0),
     "no-pull": replace(_SHIPPED, pull=0.0),
     "no-unexpected": replace(_SHIPPED, unexpected=0.0),
@@ -99,7 +101,8 @@ def _variant(name: str, args: argparse.Namespace, faces: FaceSet, recogniser: Re
     networks, phase1 = unpack(args.start)
     save_atomically(phase1, folder / "phase1.pt")
     torch.manual_seed(config.seed)
-    trainer = Trainer(faces, Phase1.load(phase1), recogniser, config, Processes.join())
+    rater = Rater.load() if config.weights.unnatural else None
+    trainer = Trainer(faces, Phase1.load(phase1), recogniser, config, Processes.join(), rater)
     trainer.start_from(networks)
     before = trainer.steps
     torch.manual_seed(config.seed)  # networks of bounds took numbers that the others did not

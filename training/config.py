@@ -22,6 +22,7 @@ class Weights:
     rec: float = 1.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
     gan: float = 5.0  # hinge loss of all discriminators
+    unnatural: float = 20.0  # what the eye is expected to say of surrogates and wrongly restored faces
     push: float = 6.5  # embedding of y at least `margin` away from x
     push_features: float = 6.5  # the same for the local features
     pull: float = 2.0  # y towards a real face that has the asked-for coordinates
@@ -37,16 +38,16 @@ class Weights:
 # The paper's own weights (below its equation 7), for comparison: nothing that measurement added.
 PAPER_WEIGHTS = Weights(
     b_anonymised=20, b_restored=20, attr_cls=20, attr_kept=0, likely=0, adv=1, feat=10, rec=20, domain_cls=20, gan=1,
-    feat_local=0, push=0, push_features=0, pull=0, clipped=0, landmarks=0, unexpected=0,
+    feat_local=0, push=0, push_features=0, pull=0, clipped=0, landmarks=0, unexpected=0, unnatural=0,
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """batch: faces a step. push_start/push_ramp: steps before which the push is at a quarter, and over which it grows.
-    margin: distance that the push asks for, in units of the mean distance of two different
-    people. chips: sizes at which the recogniser looks, drawn every step: at a single one it is answered by a pattern
-    that no other recogniser sees."""
+    margin: distance that the push asks for, in units of the mean distance of two different people. wanted_rating: at
+    which nobody has to look more natural, of 0 to 4 (training/ratings.py). chips: sizes at which the recogniser looks,
+    drawn every step: at a single one it is answered by a pattern that no other recogniser sees."""
 
     batch: int = 8
     seed: int = 0
@@ -57,6 +58,7 @@ class Config:
     push_start: int = 100
     push_ramp: int = 300
     margin: float = 1.1
+    wanted_rating: float = 3.5
     chips: tuple[int, ...] = (120, 128, 136, 150)
     cool_down: float = 0.5  # share of a run's minutes at its end in which the rates fall to nothing, linearly
     swap_share: float = 0.5  # share of a batch of which the key asks for a real other face

@@ -24,7 +24,7 @@ from mfm_edge.factors import ATTRIBUTES
 from training.data import FaceSet, load_faces, models_of
 from training.experiments.subject import modify, random_keys
 from training.metrics.judges import Judge
-from training.ratings import RATINGS, Rater
+from training.ratings import Rater, seen
 from training.recogniser import Recogniser
 from training.timed_fit import timed_fit
 
@@ -76,8 +76,9 @@ def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
 class Teacher:
     """The recogniser of training, and the eye's ratings. Both look at (N, 128, 128, 3) uint8 RGB."""
 
-    def __init__(self, models: Path, ratings: Path = RATINGS) -> None:
-        self._judge, self._rater = Judge(TEACHER, models), Rater(Recogniser(models), ratings)
+    def __init__(self, models: Path) -> None:
+        self._judge = Judge(TEACHER, models)
+        self._recogniser, self._rater = Recogniser(models), Rater.load()
 
     def embed(self, crops: NDArray[np.uint8]) -> Tensor:
         """Embeddings (N, SIZE), in colour."""
@@ -85,7 +86,7 @@ class Teacher:
 
     def score(self, crops: NDArray[np.uint8]) -> Tensor:
         """How natural they are (N,)."""
-        return self._rater.rate(crops)
+        return torch.from_numpy(self._rater.rate(seen(self._recogniser, crops)))
 
 
 class Lessons:

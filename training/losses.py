@@ -24,6 +24,7 @@ __all__ = [
     "reconstruction",
     "swap",
     "unexpected",
+    "unnatural",
 ]
 
 _MASK = torch.from_numpy(face_mask(128))[None, None]
@@ -126,3 +127,8 @@ def hinge_generator(scores: list[Tensor]) -> Tensor:
 def hinge_discriminator(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Discriminator's side of the hinge loss over several score maps."""
     return torch.stack([F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake, strict=True)]).sum()
+
+
+def unnatural(ratings: Tensor, wanted: float) -> Tensor:
+    """By how much ratings (N,) that the eye is expected to give (training/ratings.py) fall short of `wanted`."""
+    return F.relu(wanted - ratings).mean()

@@ -26,6 +26,7 @@ from training.person import KEPT
 from training.phase1 import Phase1
 from training.precision import draw_in_bfloat16, judge_in_bfloat16
 from training.processes import Processes
+from training.ratings import Rater
 from training.recogniser import Recogniser, View, distance, random_view
 from training.targets import TargetFinder, moved
 
@@ -33,7 +34,9 @@ __all__ = ["Trainer"]
 
 
 class Trainer:
-    """Networks, optimisers and the step counter; `step` does one update of each network."""
+    """Networks, optimisers and the step counter; `step` does one update of each network.
+
+    rater: expects how natural the eye would find what is drawn; without one, nothing asks for that."""
 
     def __init__(
         self,
@@ -42,12 +45,14 @@ class Trainer:
         recogniser: Recogniser,
         config: Config,
         processes: Processes | None = None,
+        rater: Rater | None = None,
     ) -> None:
-        self.config, self.faces, self.phase1, self.recogniser = config, faces, phase1, recogniser
+        self.config, self.faces, self.phase1, self.recogniser, self.rater = config, faces, phase1, recogniser, rater
         self.processes = processes or Processes()
         self.device = device = self.processes.device
-        for fixed in (phase1.classifier, phase1.landmark_reader, recogniser):
-            fixed.to(device)
+        for fixed in (phase1.classifier, phase1.landmark_reader, recogniser, rater):
+            if fixed is not None:
+                fixed.to(device)
         self.targets = TargetFinder(faces)
         layout = torch.channels_last
         self.modifier = Modifier(phase1.space).to(device, memory_format=layout)
@@ -205,6 +210,8 @@ class Trainer:
         looks = self.projected.look(fake)
         projected_scores, projected_logits = self.projected(looks)
         terms["gan"] = losses.hinge_generator([*scores, *patch_scores, *projected_scores])
+        if self.rater is not None:
+            terms["unnatural"] = losses.unnatural(self.rater([f[:fakes] for f in features]), config.wanted_rating)
         for name, wanted in (("attr_cls", keys.attributes), ("attr_kept", kept)):
             terms[name] = sum(
                 losses.attribute_classification(logits[:n], wanted)

@@ -17,16 +17,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
-from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
+from torch import Tensor, nn
 
 from mfm_edge.engine.onnx import OnnxEngine
 from training.data import FaceSet, load_faces, models_of, to_tensor
 from training.experiments.subject import modify, random_keys
 from training.recogniser import Recogniser, View
 
-__all__ = ["MOST", "RATINGS", "Rater", "fit", "main", "make_sheets", "pack", "predict", "seen"]
+__all__ = ["MOST", "RATINGS", "Rater", "main", "make_sheets", "pack", "seen"]
 
 RATINGS = Path(__file__).parent / "state" / "ratings.npz"
 MOST = 4
@@ -35,22 +34,45 @@ SHRINK = 1000.0  # of the ridge, by people who were left out
 ROWS, SIDE = 6, 176  # of a sheet; px of a face in it
 
 
-class Rater:
-    """Expects a rating from the means of the recogniser's feature maps, by ridge regression. Of one person's surrogates
-    under seven keys it correlates by 0.65 with the ratings of people who were left out; what training's discriminators
-    say correlates by 0.31.
-
-    recogniser: the one that training uses. ratings: file of `pack`; the one that comes with the project by default.
+class Rater(nn.Module):
+    """Expects a rating from the means of the recogniser's feature maps, by ridge regression: the higher, the more
+    natural, and MOST is the most that the eye gave. Of one person's surrogates under seven keys it correlates by 0.65
+    with the ratings of people who were left out; what training's discriminators say correlates by 0.31.
     """
 
-    def __init__(self, recogniser: Recogniser, ratings: Path = RATINGS) -> None:
-        rated = np.load(ratings)
-        self._recogniser = recogniser
-        self._model = fit(rated["seen"], rated["ratings"])
+    def __init__(self, weights: NDArray[np.floating], offset: float) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.from_numpy(weights).float())
+        self.offset = offset
 
-    def rate(self, crops: NDArray[np.uint8]) -> Tensor:
-        """(N, 128, 128, 3) uint8 RGB -> (N,), the higher, the more natural; MOST is the most that the eye gave."""
-        return torch.from_numpy(predict(self._model, seen(self._recogniser, crops)))
+    @classmethod
+    def load(cls) -> Rater:
+        """From the ratings that come with the project."""
+        rated = np.load(RATINGS)
+        return cls.fit(rated["seen"], rated["ratings"])
+
+    @classmethod
+    def fit(cls, seen: NDArray[np.floating], ratings: NDArray[np.integer]) -> Rater:
+        """From what `seen` gives of rated surrogates (N, 2, C), and their ratings (N,)."""
+        sides = np.concatenate([seen[:, 0], seen[:, 1]]).astype(np.float64)
+        scaler = StandardScaler().fit(sides)
+        ridge = Ridge(alpha=SHRINK).fit(scaler.transform(sides), np.tile(ratings, 2))
+        weights = ridge.coef_ / scaler.scale_
+        return cls(weights, float(ridge.intercept_ - weights @ scaler.mean_))
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Feature maps of N faces as the recogniser returns them -> (N,), differentiable."""
+        return _means(maps) @ self.weights + self.offset
+
+    def rate(self, seen: NDArray[np.floating]) -> NDArray[np.float32]:
+        """What `seen` gives (N, 2, C) -> (N,), the mean of a face's two sides."""
+        sides = torch.from_numpy(np.asarray(seen, np.float32)) @ self.weights.cpu() + self.offset
+        return np.asarray(sides.mean(1).numpy(), np.float32)
+
+
+def _means(maps: list[Tensor]) -> Tensor:
+    """(N, C) of all maps together."""
+    return torch.cat([one.mean((2, 3)) for one in maps], 1)
 
 
 @torch.no_grad()
@@ -60,20 +82,8 @@ def seen(recogniser: Recogniser, crops: NDArray[np.uint8], batch: int = 32) -> N
     for start in range(0, len(crops), batch):
         x = to_tensor(crops[start : start + batch])
         maps = [recogniser(side, View.straight(len(x), CHIP))[1] for side in (x, x.flip(3))]
-        rows.append(torch.stack([torch.cat([one.mean((2, 3)) for one in side], 1) for side in maps], 1).numpy())
+        rows.append(torch.stack([_means(side) for side in maps], 1).numpy())
     return np.concatenate(rows)
-
-
-def fit(seen: NDArray[np.floating], ratings: NDArray[np.integer]) -> Pipeline:
-    """What `seen` gives of rated surrogates (N, 2, C), and their ratings (N,) -> what expects ratings of others."""
-    model = make_pipeline(StandardScaler(), Ridge(alpha=SHRINK))
-    return model.fit(np.concatenate([seen[:, 0], seen[:, 1]]).astype(np.float64), np.tile(ratings, 2))
-
-
-def predict(model: Pipeline, seen: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(N, 2, C) -> expected ratings (N,), the mean of a face's two sides."""
-    sides = [model.predict(seen[:, side].astype(np.float64)) for side in (0, 1)]
-    return np.asarray(np.mean(sides, 0), np.float32)
 
 
 def make_sheets(faces: FaceSet, folder: Path, *, people: int, keys: int, seed: int) -> None:

@@ -15,7 +15,6 @@ from training.data import FaceSet, load_faces
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT.parent / "shared" / "data" / "celeba"
-RATINGS = ROOT / "training" / "state" / "ratings.npz"  # no part of the installed package
 
 
 def test_it_learns_what_its_teachers_say_up_to_shift_and_scale(faces: FaceSet) -> None:
@@ -41,7 +40,7 @@ def test_it_learns_what_its_teachers_say_up_to_shift_and_scale(faces: FaceSet) -
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data/celeba")
 def test_lessons_are_faces_of_training_and_their_surrogates() -> None:
     everybody = load_faces(DATA, "train", limit=5)
-    taught = lessons(everybody, Teacher(DATA.parents[1] / "models", RATINGS), surrogates=3)
+    taught = lessons(everybody, Teacher(DATA.parents[1] / "models"), surrogates=3)
     assert taught.surrogates.shape == (3, 128, 128, 3) and taught.scores.shape == (3,)
     assert np.array_equal(taught.faces, everybody.crops) and taught.embeddings.shape == (8, SIZE)
     for surrogate in taught.surrogates:  # around the face they are who they were
@@ -54,7 +53,7 @@ def test_teachers_know_people_and_what_is_natural() -> None:
     faces = load_faces(DATA, "val", limit=40)
     upside_down = faces.crops.copy()
     upside_down[:, 40:112, 28:100] = upside_down[:, 40:112, 28:100][:, ::-1]
-    teacher = Teacher(DATA.parents[1] / "models", RATINGS)
+    teacher = Teacher(DATA.parents[1] / "models")
     embeddings, scores = teacher.embed(faces.crops), teacher.score(np.concatenate([faces.crops, upside_down]))
     apart = torch.cdist(embeddings, embeddings).numpy()
     same = (faces.identities[:, None] == faces.identities[None]) & ~np.eye(40, dtype=bool)

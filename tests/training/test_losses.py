@@ -61,6 +61,14 @@ def test_unexpected_is_the_share_of_each_portion_that_was_not_explained():
     assert float(losses.unexpected([nothing[0], 0 * nothing[1]], hidden)) == pytest.approx(1, rel=1e-4)
 
 
+def test_what_looks_natural_enough_is_left_alone():
+    ratings = torch.tensor([1.5, 3.0, 3.9], requires_grad=True)
+    loss = losses.unnatural(ratings, 3.5)
+    loss.backward()
+    assert float(loss) == pytest.approx((2 + 0.5) / 3)
+    assert ratings.grad[0] < 0 and ratings.grad[1] < 0 and ratings.grad[2] == 0
+
+
 def test_moved_landmarks_count_in_distances_between_the_eyes():
     original = torch.zeros(2, 5, 2)
     original[:, 1, 0] = 30

@@ -7,14 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from training.data import FaceSet
-from training.ratings import MOST, fit, main, make_sheets, pack, predict, seen
-from training.recogniser import Recogniser
+from training import losses
+from training.data import FaceSet, to_tensor
+from training.ratings import CHIP, MOST, RATINGS, Rater, main, make_sheets, pack, seen
+from training.recogniser import Recogniser, View
 
-ROOT = Path(__file__).resolve().parents[2]
-RATINGS = ROOT / "training" / "state" / "ratings.npz"  # no part of the installed package
-SHARED = ROOT.parent / "shared"
+SHARED = Path(__file__).resolve().parents[3] / "shared"
 needs_models = pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs ../shared/models")
 
 
@@ -25,12 +25,29 @@ def test_ratings_of_people_who_were_left_out_are_foreseen() -> None:
     expected = np.empty(len(ratings))
     for left_out in range(4):
         known = people % 4 != left_out
-        expected[~known] = predict(fit(looks[known], ratings[known]), looks[~known])
+        expected[~known] = Rater.fit(looks[known], ratings[known]).rate(looks[~known])
     of_one = [people == person for person in np.unique(people)]
     apart = [np.concatenate([values[one] - values[one].mean() for one in of_one]) for values in (expected, ratings)]
     assert np.corrcoef(*apart)[0, 1] > 0.55
     taken = [ratings[one][expected[one].argmax()] for one in of_one]
     assert np.mean(taken) > ratings.mean() + 0.4
+
+
+@needs_models
+def test_a_rating_can_be_learned_from(faces: FaceSet) -> None:
+    """What is expected of maps is what is expected of their means, and pictures can follow it."""
+    recogniser, rater, view = Recogniser(SHARED / "models"), Rater.load(), View.straight(3, CHIP)
+    x = to_tensor(faces.crops[:3]).requires_grad_()
+    torch.manual_seed(0)
+    maps = recogniser(x, view)[1]
+    ratings = rater(maps)
+    means = np.concatenate([one.detach().mean((2, 3)) for one in maps], 1)
+    np.testing.assert_allclose(ratings.detach(), rater.rate(np.stack([means, means], 1)), atol=1e-4)
+    losses.unnatural(ratings, MOST).backward()
+    with torch.no_grad():
+        torch.manual_seed(0)
+        better = rater(recogniser(x - 0.3 * x.grad / x.grad.square().mean().sqrt() / 128, view)[1])
+    assert (better > ratings).all()
 
 
 @needs_models

@@ -16,6 +16,7 @@ from training.config import Config, Weights
 from training.data import load_faces, to_tensor
 from training.landmarks import train_landmark_reader
 from training.phase2 import Trainer
+from training.ratings import Rater
 from training.recogniser import Recogniser, random_view
 from training.targets import TargetFinder, moved
 from training.train import run_phase1, run_phase2
@@ -143,6 +144,18 @@ def test_resuming_goes_on_exactly_where_it_stopped(faces, recogniser, tmp_path):
     other.load_state(state)
     found = other.step()
     assert found["distance_y_x"] == pytest.approx(expected["distance_y_x"], rel=1e-3)
+
+
+def test_a_rater_changes_what_the_modifier_learns(faces, recogniser, tmp_path):
+    phase1 = run_phase1(faces, tmp_path, CONFIG)
+    drawn, told = [], []
+    for rater in (None, Rater.load()):
+        torch.manual_seed(0)
+        trainer = Trainer(faces, phase1, recogniser, CONFIG, rater=rater)
+        told.append(trainer.step())
+        drawn.append(trainer.modifier.decoder.coarse[0].weight)
+    assert "unnatural" not in told[0] and 0 <= told[1]["unnatural"] < 20
+    assert not torch.equal(*drawn)
 
 
 def test_bounds_of_information_change_the_modifier_and_are_saved_only_where_they_are_used(faces, recogniser, tmp_path):
