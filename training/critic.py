@@ -24,7 +24,7 @@ from mfm_edge.factors import ATTRIBUTES
 from training.data import FaceSet, load_faces, models_of
 from training.experiments.subject import modify, random_keys
 from training.metrics.judges import Judge
-from training.ratings import Rater, seen
+from training.ratings import Rater
 from training.recogniser import Recogniser
 from training.timed_fit import timed_fit
 
@@ -86,7 +86,7 @@ class Teacher:
 
     def score(self, crops: NDArray[np.uint8]) -> Tensor:
         """How natural they are (N,)."""
-        return torch.from_numpy(self._rater.rate(seen(self._recogniser, crops)))
+        return self._rater.rate(self._recogniser, crops)
 
 
 class Lessons:

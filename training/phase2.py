@@ -26,7 +26,7 @@ from training.person import KEPT
 from training.phase1 import Phase1
 from training.precision import draw_in_bfloat16, judge_in_bfloat16
 from training.processes import Processes
-from training.ratings import Rater
+from training.ratings import Rater, quarters
 from training.recogniser import Recogniser, View, distance, random_view
 from training.targets import TargetFinder, moved
 
@@ -211,7 +211,9 @@ class Trainer:
         projected_scores, projected_logits = self.projected(looks)
         terms["gan"] = losses.hinge_generator([*scores, *patch_scores, *projected_scores])
         if self.rater is not None:
-            terms["unnatural"] = losses.unnatural(self.rater([f[:fakes] for f in features]), config.wanted_rating)
+            terms["unnatural"] = losses.unnatural(
+                self.rater(quarters([f[:fakes] for f in features])), config.wanted_rating
+            )
         for name, wanted in (("attr_cls", keys.attributes), ("attr_kept", kept)):
             terms[name] = sum(
                 losses.attribute_classification(logits[:n], wanted)
