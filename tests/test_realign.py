@@ -19,7 +19,8 @@ from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.types import CROP_SIZE, SLOTS, FaceRecord
 from mfm_edge.video import open_source
 
-SALT = b"any eight bytes"
+SALTS = (b"any eight bytes", b"a second salt", b"a third salt", b"a fourth salt")
+Protected = tuple[NDArray[np.uint8], FaceRecord, Callable[[str], list[StyleKey]]]
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +29,25 @@ def realigner() -> Realigner:
 
 
 @pytest.fixture(scope="module")
-def protected() -> tuple[NDArray[np.uint8], FaceRecord, Callable[[str], list[StyleKey]]]:
+def surrogates() -> list[Protected]:
+    """The same face under four salts: how near a single one is found hangs on what it happens to look like."""
+    return [protect(salt) for salt in SALTS]
+
+
+@pytest.fixture(scope="module")
+def protected(surrogates: list[Protected]) -> Protected:
+    return surrogates[0]
+
+
+def protect(salt: bytes) -> Protected:
     """A frame as a JPEG leaves it, its one face, and the keys of a password."""
     app = MfmRuntime()
-    with open_source(CLIP) as source, app.open_stream(Factors("right"), salt=SALT) as stream:
+    with open_source(CLIP) as source, app.open_stream(Factors("right"), salt=salt) as stream:
         done = stream.anonymize(next(iter(source)).image)
     coded = cv2.imencode(".jpg", done.frame, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
 
     def keys(password: str) -> list[StyleKey]:
-        with app.open_stream(Factors(password), salt=SALT) as opened:
+        with app.open_stream(Factors(password), salt=salt) as opened:
             found: FaceKeys = opened._live_keys()
         return [found.of(slot) for slot in range(SLOTS)]
 
@@ -60,27 +71,39 @@ def off(found: NDArray[np.float64], right: NDArray[np.float64]) -> float:
 @pytest.mark.parametrize(
     "move", [(0, 0, 1, 0), (3, -2.5, 1.06, 4), (-4, 1.4, 0.93, -5), (1.5, 4, 0.97, 6), (0.5, -3, 1.1, -2)]
 )
-def test_it_is_found_where_a_detector_was_off(protected, realigner: Realigner, move: tuple[float, ...]) -> None:  # type: ignore[no-untyped-def]
-    frame, record, keys = protected
-    found = realigner.search(frame, moved(record.matrix, *move), keys("right"))
-    assert found.key == record.slot
-    assert off(found.matrix, record.matrix) < 0.5
+def test_it_is_found_where_a_detector_was_off(
+    surrogates: list[Protected], realigner: Realigner, move: tuple[float, ...]
+) -> None:
+    distances = []
+    for frame, record, keys in surrogates:
+        found = realigner.search(frame, moved(record.matrix, *move), keys("right"))
+        assert found.key == record.slot
+        distances.append(off(found.matrix, record.matrix))
+    assert np.median(distances) < 0.35 and max(distances) < 0.6
 
 
-def test_it_is_followed_from_near_by(protected, realigner: Realigner) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("move", [(0.6, -0.5, 1, 0), (-0.4, 0.3, 1.008, 0.5), (0, 0, 0.99, -0.5)])
+def test_it_is_followed_from_near_by(
+    surrogates: list[Protected], realigner: Realigner, move: tuple[float, ...]
+) -> None:
+    distances = []
+    for frame, record, keys in surrogates:
+        found = realigner.follow(frame, moved(record.matrix, *move), keys("right")[record.slot])
+        assert found.key == 0
+        distances.append(off(found.matrix, record.matrix))
+    assert np.median(distances) < 0.35 and max(distances) < 0.6
+
+
+def test_what_is_too_far_away_is_not_followed(protected: Protected, realigner: Realigner) -> None:
     frame, record, keys = protected
     own = keys("right")[record.slot]
-    for move in [(0.6, -0.5, 1, 0), (-0.4, 0.3, 1.008, 0.5), (0, 0, 0.99, -0.5)]:
-        start = moved(record.matrix, *move)
-        found = realigner.follow(frame, start, own)
-        assert found.key == 0 and off(found.matrix, record.matrix) < 0.5
     lost = moved(record.matrix, 20, 0, 1, 0)
     found = realigner.follow(frame, lost, own)
     assert found.key is None
     np.testing.assert_array_equal(found.matrix, lost)
 
 
-def test_who_has_not_the_key_finds_nothing_and_goes_on_where_he_was(protected, realigner: Realigner) -> None:  # type: ignore[no-untyped-def]
+def test_who_has_not_the_key_finds_nothing_and_goes_on_where_he_was(protected: Protected, realigner: Realigner) -> None:
     frame, record, keys = protected
     wrong = keys("righd")
     for found in (realigner.search(frame, record.matrix, wrong), realigner.follow(frame, record.matrix, wrong[0])):
@@ -89,8 +112,8 @@ def test_who_has_not_the_key_finds_nothing_and_goes_on_where_he_was(protected, r
 
 
 @pytest.mark.parametrize("frame", [np.zeros((90, 120, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)])
-def test_nothing_is_found_in_plain_frames_and_over_the_edge(  # type: ignore[no-untyped-def]
-    protected, realigner: Realigner, frame: NDArray[np.uint8]
+def test_nothing_is_found_in_plain_frames_and_over_the_edge(
+    protected: Protected, realigner: Realigner, frame: NDArray[np.uint8]
 ) -> None:
     _, _, keys = protected
     for matrix in (np.array([[1.0, 0, 0], [0, 1, 0]]), np.array([[2.0, 0, 300], [0, 2, -200]])):
@@ -108,16 +131,17 @@ def test_products_are_those_of_every_window() -> None:
         np.testing.assert_allclose(found[:, row, column], (pictures * window).sum((1, 2)), rtol=1e-3, atol=1e-2)
 
 
-def test_a_found_crop_restores_as_the_recorded_one(protected, realigner: Realigner) -> None:  # type: ignore[no-untyped-def]
-    frame, record, _ = protected
+def test_a_found_crop_restores_as_the_recorded_one(surrogates: list[Protected]) -> None:
     with open_source(CLIP) as source:
         original = next(iter(source)).image
-    app = MfmRuntime()
-    with app.open_stream(Factors("right"), salt=SALT) as stream:
-        found = stream.restore(frame)
-        with_record = stream.restore(frame, [record])
-    assert [face.slot for face in found.faces] == [record.slot]
-    x, y, r, s = (extract(one, record.matrix)[40:110, 30:98].astype(float)
-                  for one in (original, frame, with_record.frame, found.frame))  # fmt: skip
-    assert np.abs(s - x).mean() < 0.4 * np.abs(y - x).mean()
-    assert np.abs(s - x).mean() < 2 * np.abs(r - x).mean()
+    app, ratios = MfmRuntime(), []
+    for salt, (frame, record, _) in zip(SALTS, surrogates, strict=True):
+        with app.open_stream(Factors("right"), salt=salt) as stream:
+            found = stream.restore(frame)
+            with_record = stream.restore(frame, [record])
+        assert [face.slot for face in found.faces] == [record.slot]
+        x, y, r, s = (extract(one, record.matrix)[40:110, 30:98].astype(float)
+                      for one in (original, frame, with_record.frame, found.frame))  # fmt: skip
+        assert np.abs(s - x).mean() < 0.4 * np.abs(y - x).mean()
+        ratios.append(np.abs(s - x).mean() / np.abs(r - x).mean())
+    assert np.median(ratios) < 2 and max(ratios) < 2.5
