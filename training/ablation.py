@@ -35,7 +35,6 @@ from training.package_weights import MissingPackage
 from training.phase1 import Phase1
 from training.phase2 import Trainer
 from training.processes import Processes
-from training.ratings import Rater
 from training.recogniser import Recogniser
 from training.report import Section, Table, write_report
 from training.state import STATE, unpack
@@ -101,8 +100,7 @@ def _variant(name: str, args: argparse.Namespace, faces: FaceSet, recogniser: Re
     networks, phase1 = unpack(args.start)
     save_atomically(phase1, folder / "phase1.pt")
     torch.manual_seed(config.seed)
-    rater = Rater.load() if config.weights.unnatural else None
-    trainer = Trainer(faces, Phase1.load(phase1), recogniser, config, Processes.join(), rater)
+    trainer = Trainer(faces, Phase1.load(phase1), recogniser, config, Processes.join())
     trainer.start_from(networks)
     before = trainer.steps
     torch.manual_seed(config.seed)  # networks of bounds took numbers that the others did not

@@ -34,9 +34,7 @@ __all__ = ["Trainer"]
 
 
 class Trainer:
-    """Networks, optimisers and the step counter; `step` does one update of each network.
-
-    rater: expects how natural the eye would find what is drawn; without one, nothing asks for that."""
+    """Networks, optimisers and the step counter; `step` does one update of each network."""
 
     def __init__(
         self,
@@ -45,14 +43,12 @@ class Trainer:
         recogniser: Recogniser,
         config: Config,
         processes: Processes | None = None,
-        rater: Rater | None = None,
     ) -> None:
-        self.config, self.faces, self.phase1, self.recogniser, self.rater = config, faces, phase1, recogniser, rater
+        self.config, self.faces, self.phase1, self.recogniser = config, faces, phase1, recogniser
         self.processes = processes or Processes()
         self.device = device = self.processes.device
-        for fixed in (phase1.classifier, phase1.landmark_reader, recogniser, rater):
-            if fixed is not None:
-                fixed.to(device)
+        for fixed in (phase1.classifier, phase1.landmark_reader, recogniser):
+            fixed.to(device)
         self.targets = TargetFinder(faces)
         layout = torch.channels_last
         self.modifier = Modifier(phase1.space).to(device, memory_format=layout)
@@ -74,6 +70,7 @@ class Trainer:
             betas=(0.0, 0.99),
         )
         w = config.weights
+        self.rater = Rater.load().to(device) if w.unnatural else None
         self.information: Information | None = None
         if w.information_anonymised or w.information_wrong or w.information_restored:
             self.information = Information().to(device)

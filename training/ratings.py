@@ -1,7 +1,7 @@
 """How natural surrogates look to the eye: what one rater said of some, and what that lets expect of all.
 
     python -m training.ratings sheets --data FOLDER --out FOLDER                surrogates to rate, a row a person
-    python -m training.ratings pack --data FOLDER --out FOLDER --ratings FILE   ratings -> training/state/ratings.npz
+    python -m training.ratings pack --data FOLDER --out FOLDER --ratings FILE   adds to training/state/ratings.npz
 
 A file of ratings has a line for each row of the sheets, in it a digit for each surrogate: 0 no face, 1 broken, 2
 spoiled by something that meets the eye, 3 a face with a flaw, 4 might be a photograph.

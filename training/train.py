@@ -23,7 +23,6 @@ from training.networks import Modifier
 from training.phase1 import Phase1
 from training.phase2 import Trainer
 from training.processes import Processes
-from training.ratings import Rater
 from training.recogniser import Recogniser
 from training.state import unpack
 
@@ -140,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
     phase1 = run_phase1(faces, args.run, config)
     if processes.first:
         processes.wait()
-    trainer = Trainer(faces, phase1, recogniser, config, processes, Rater.load() if config.weights.unnatural else None)
+    trainer = Trainer(faces, phase1, recogniser, config, processes)
     if networks is not None:
         trainer.start_from(networks)
     run_phase2(trainer, validation, args.run, deadline)

@@ -16,7 +16,6 @@ from training.config import Config, Weights
 from training.data import load_faces, to_tensor
 from training.landmarks import train_landmark_reader
 from training.phase2 import Trainer
-from training.ratings import Rater
 from training.recogniser import Recogniser, random_view
 from training.targets import TargetFinder, moved
 from training.train import run_phase1, run_phase2
@@ -146,12 +145,12 @@ def test_resuming_goes_on_exactly_where_it_stopped(faces, recogniser, tmp_path):
     assert found["distance_y_x"] == pytest.approx(expected["distance_y_x"], rel=1e-3)
 
 
-def test_a_rater_changes_what_the_modifier_learns(faces, recogniser, tmp_path):
+def test_what_ratings_let_expect_changes_what_the_modifier_learns(faces, recogniser, tmp_path):
     phase1 = run_phase1(faces, tmp_path, CONFIG)
     drawn, told = [], []
-    for rater in (None, Rater.load()):
+    for weight in (0.0, CONFIG.weights.unnatural):
         torch.manual_seed(0)
-        trainer = Trainer(faces, phase1, recogniser, CONFIG, rater=rater)
+        trainer = Trainer(faces, phase1, recogniser, replace(CONFIG, weights=Weights(unnatural=weight)))
         told.append(trainer.step())
         drawn.append(trainer.modifier.decoder.coarse[0].weight)
     assert "unnatural" not in told[0] and 0 <= told[1]["unnatural"] < 20
