@@ -15,6 +15,7 @@ from training.report import Goal, Section
 
 __all__ = ["frames"]
 
+CRF = 23
 _TITLES = {
     "y": "de-identified",
     "r": "re-identified",
@@ -25,7 +26,10 @@ _TITLES = {
 
 def frames(runtime: MfmRuntime, x: Crops, judges: list[Judge]) -> Section:
     """x: (N, 128, 128, 3) uint8 RGB."""
-    return Section("In frames", goals=_in_frames(runtime, x, judges) + _in_frames(runtime, x, judges, crf=23))
+    goals = _in_frames(runtime, x, judges)
+    for scale in (2, 1):  # faces of about 150 px, and of half as much
+        goals += _in_frames(runtime, x, judges, scale=scale, crf=CRF)
+    return Section("In frames", goals=goals)
 
 
 def _in_frames(
