@@ -68,4 +68,9 @@ class Config:
     checkpoint_minutes: float = 4.0
     bfloat16: bool = False  # convolutions, on processors that have units for it
     sample_every: int = 250
+    phase3_learning_rate: float = 1e-3
+    phase3_ema: float = 0.998
+    phase3_alone: float = 0.25  # share of batches that are restored from crops, without frames around them
+    phase3_shelf: int = 600  # batches at hand, 4 MB each
+    phase3_looks: int = 4  # batches learned from for each that is made
     weights: Weights = field(default_factory=Weights)

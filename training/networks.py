@@ -11,6 +11,7 @@ Three changes against the paper, each measured first (see training/README.md):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,7 @@ from mfm_edge.types import WINDOW
 from training.bands import GRAIN, Bands
 from training.finish import Finish
 from training.mark import Mark
+from training.noise import Noise
 from training.style_encoder import StyleEncoder, StyleReader
 from training.style_space import StyleSpace, border, window
 from training.tone import BRIGHTEST, tone, untone
@@ -149,7 +151,7 @@ class Decoder(nn.Module):
                 head[-1].bias.zero_()
             self.refine[-1].weight.zero_()
             self.refine[-1].bias.zero_()
-        self.finish = Finish(bands, LATENT_CHANNELS)
+        self.noise, self.finish = Noise(bands), Finish(bands, LATENT_CHANNELS)
 
     def think(self, latent: Tensor, code: Tensor) -> Tensor:
         """Summed latent (N,256,32,32) and style code (N,1024) -> features of the face to draw (N,256,24,24)."""
@@ -182,6 +184,16 @@ class Decoder(nn.Module):
         cells, _ = bands.cells(known + bands.show([coarse, fine, colour])[0], no_colour)
         beyond = bands.coefficients(cells - cells.clamp(-BRIGHTEST, BRIGHTEST), no_colour)
         return h, [coarse, fine - bands.hidden(*beyond)[1], colour]
+
+    def noise_in(self, parts: Sequence[Tensor]) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Components (N,K) of what the right key unscrambled, portion by portion -> coefficients of what of them is
+        noise, and its levels (N,3)."""
+        kept, levels = zip(*(self.noise(portion, part) for portion, part in enumerate(parts)), strict=True)
+        noise = [
+            self.bands.unfold(portion, part - worth)
+            for portion, (part, worth) in enumerate(zip(parts, kept, strict=True))
+        ]
+        return self.bands.show(noise), torch.cat(levels, 1)
 
     def forward(
         self,
@@ -227,12 +239,13 @@ class Decoder(nn.Module):
         def components(portion: int, left: Tensor) -> Tensor:
             return bands.components(portion, torch.where(surrogate, left, left / bands.damping(portion)))
 
-        def scramble(portion: int, left: Tensor) -> Tensor:
-            """A wrong key does not undo the damping: unscrambled wrongly, detail stays as faint as in a surrogate."""
+        def scramble(portion: int, left: Tensor) -> tuple[Tensor, Tensor]:
+            """A portion of what was left, scrambled, and the components of that; the mark is on it or off again. A
+            wrong key does not undo the damping: unscrambled wrongly, detail stays as faint as in a surrogate."""
             sent, damping, own_mark = components(portion, left), bands.damping(portion), self.mark.added(portion, mark)
             shuffled = bands.shuffle(portion, torch.where(surrogate, sent, sent - trust * own_mark), order, signs)
             faint = torch.where(surrogate, damping, trust + (1 - trust) * CALM * damping)
-            return bands.unfold(portion, shuffled + torch.where(surrogate, own_mark, 0.0)) * faint
+            return bands.unfold(portion, shuffled + torch.where(surrogate, own_mark, 0.0)) * faint, shuffled
 
         h_from = self.think(latent_from, code_from)
         _, drawn_from = self.look_again(h_from, self.first_look(h_from, known_from, traits_from), light, known_from)
@@ -246,7 +259,7 @@ class Decoder(nn.Module):
         picture, known_to = picture_to - picture_from, stays + bands.show(nothing, picture_to)[0]
         h_to = self.think(repeat_add(latent_to, doubt), code_to)
         drawn_coarse = self.first_look(h_to, known_to, traits_to)
-        scrambled = [scramble(portion, part) for portion, part in enumerate(left)]
+        scrambled, parts = zip(*(scramble(portion, part) for portion, part in enumerate(left)), strict=True)
         coarse = drawn_coarse + scrambled[0]
         middle = light + bands.show([coarse - own[0], *nothing[1:]], picture)[0]
         h_to, drawn = self.look_again(h_to, drawn_coarse, middle, known_to)
@@ -254,12 +267,12 @@ class Decoder(nn.Module):
         change = [part + more - was for part, more, was in zip(drawn, scrambled, own, strict=True)]
         more_light, more_colour = bands.show(change, picture)
         face = light + more_light, colour + more_colour
-        touch = self.finish(h_to, face, bands.show(drawn, picture_to))
+        touch = self.finish(h_to, face, bands.show(drawn, picture_to), *self.noise_in(parts))
         # One graph serves both directions, so the last touch is computed for surrogates, too, and left out.
         change = [part + torch.where(surrogate, 0.0, trust * more) for part, more in zip(change, touch, strict=True)]
-        fine_grain = bands.show_grain(scramble(GRAIN, grain) - grain)
+        fine_grain = bands.show_grain(scramble(GRAIN, grain)[0] - grain)
         shown = bands.to_window(*bands.show(change, picture)) + fine_grain
-        return Change(shown, fine_grain, own, left, scrambled, trust)
+        return Change(shown, fine_grain, own, left, list(scrambled), trust)
 
 
 class Modifier(nn.Module):

@@ -61,9 +61,8 @@ class Trainer:
         if config.bfloat16:
             draw_in_bfloat16(self.modifier)
             judge_in_bfloat16(self.patches, self.heads, self.projected, backbone)
-        self.optimiser = torch.optim.AdamW(
-            self.modifier.parameters(), config.learning_rate, betas=(0.5, 0.99), weight_decay=1e-4
-        )
+        self.modifier.decoder.finish.requires_grad_(False)  # learns in phase 3
+        self.optimiser = torch.optim.AdamW(self._drawing(), config.learning_rate, betas=(0.5, 0.99), weight_decay=1e-4)
         self.discriminator_optimiser = torch.optim.Adam(
             self._judging(),
             config.discriminator_learning_rate,
@@ -182,9 +181,6 @@ class Trainer:
         # right key on what a frame and a codec left of y.
         turn = ("wrong key", "right key", "second key")[self.steps % 3]
         pick = torch.from_numpy(self.rng.permutation(n)[: n // 2]).to(device)
-        # The last touch learns from the right key alone: asked to change wrongly restored faces, too, it soon paints
-        # the same bar over everybody's eyes.
-        self.modifier.decoder.finish.requires_grad_(turn == "right key")
         if turn == "right key":
             sent = channel(y[pick])
             other = restored = self.modifier(sent, landmarks[pick], *keys[pick].inverse().inputs())
@@ -240,8 +236,8 @@ class Trainer:
         total = torch.stack([weights[name] * term for name, term in terms.items() if weights[name]]).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
-        self.processes.average(self.modifier.parameters())
-        nn.utils.clip_grad_norm_(self.modifier.parameters(), 1.0)
+        self.processes.average(self._drawing())
+        nn.utils.clip_grad_norm_(self._drawing(), 1.0)
         self.optimiser.step()
         self._average_weights()
 
@@ -297,6 +293,10 @@ class Trainer:
         self.processes.average(self._judging())
         self.discriminator_optimiser.step()
         return {name: float(loss.detach()) for name, loss in told.items()}
+
+    def _drawing(self) -> list[nn.Parameter]:
+        """What the modifier learns here."""
+        return [p for p in self.modifier.parameters() if p.requires_grad]
 
     def _judging(self) -> list[nn.Parameter]:
         """What the discriminators learn."""

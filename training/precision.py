@@ -16,8 +16,7 @@ def draw_in_bfloat16(modifier: Modifier) -> None:
     encoder, decoder = modifier.content_encoder, modifier.decoder
     blocks = [block for group in (encoder.blocks, decoder.blocks) for block in group]
     heads = (decoder.narrow, decoder.refine, decoder.coarse, decoder.fine, decoder.colour)
-    finish = (decoder.finish.narrow, decoder.finish.trunk, decoder.finish.light, decoder.finish.colour)
-    for part in (encoder.stem, *blocks, *heads, *finish):
+    for part in (encoder.stem, *blocks, *heads):
         _in_bfloat16(part)
 
 

@@ -105,11 +105,14 @@ def test_steps_learn_are_saved_and_resumed(faces, recogniser, tmp_path):
     phase1 = run_phase1(faces, tmp_path, CONFIG)
     trainer = Trainer(faces, phase1, recogniser, CONFIG)
     before = trainer.modifier.decoder.coarse[0].weight.detach().clone()
+    last_touch = {name: weights.clone() for name, weights in trainer.modifier.decoder.finish.state_dict().items()}
     values = [trainer.step() for _ in range(3)]  # a wrong key, the right key and a second key
     assert all({"feat", "feat_local"} <= values[i].keys() for i in (0, 2)) and {"b_restored", "rec"} <= values[1].keys()
     assert values[1]["psnr_restored"] > 22  # before anything was learned, half of the faces through JPEG
     assert all(np.isfinite(list(v.values())).all() for v in values)
     assert not torch.equal(before, trainer.modifier.decoder.coarse[0].weight)
+    for name, weights in trainer.modifier.decoder.finish.state_dict().items():
+        assert torch.equal(weights, last_touch[name])  # phase 3's
 
     torch.save(trainer.state(), tmp_path / "checkpoint.pt")
     again = run_phase1(faces, tmp_path, CONFIG)
