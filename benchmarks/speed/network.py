@@ -62,7 +62,16 @@ def _products(content: bytes) -> int:
     for value in [*model.graph.input, *model.graph.output]:
         value.type.tensor_type.shape.dim[0].dim_value = 1
     del model.graph.value_info[:]  # made for any batch
+    _bring_constants_in(model.graph)
     return _products_in(shape_inference.infer_shapes(model, data_prop=True).graph, {})
+
+
+def _bring_constants_in(graph: onnx.GraphProto) -> None:
+    """What shapes are made of, into the branches that use it: inference does not look for it outside them."""
+    constants = {item.name: item for item in graph.initializer if item.data_type == onnx.TensorProto.INT64}
+    for branch in [item.g for node in graph.node if node.op_type == "If" for item in node.attribute]:
+        used = {name for node in branch.node for name in node.input}
+        branch.initializer.extend(constants[name] for name in sorted(used & constants.keys()))
 
 
 def _products_in(graph: onnx.GraphProto, outside: dict[str, list[int]]) -> int:
