@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.data import to_crops
+
 __all__ = ["channel", "coded", "quantise"]
 
 QUALITIES = (55, 96)  # of JPEG, from and below
@@ -22,7 +24,7 @@ def quantise(y: Tensor) -> Tensor:
 def coded(y: Tensor) -> Tensor:
     """As JPEG leaves it, at a quality drawn for each picture; gradients pass straight through. Video codecs do much the
     same: they round the coefficients of blocks, and keep colour at half the resolution."""
-    pixels = ((y.detach().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    pixels = to_crops(y)
     found = np.empty_like(pixels)
     for out, picture in zip(found, pixels, strict=True):
         quality = int(torch.randint(*QUALITIES, ()))

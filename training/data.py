@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mfm_edge.factors import ATTRIBUTES
 
-__all__ = ["FaceSet", "label_columns", "load_faces", "mirrored", "models_of", "tensors_of", "to_tensor"]
+__all__ = ["FaceSet", "label_columns", "load_faces", "mirrored", "models_of", "tensors_of", "to_crops", "to_tensor"]
 
 # Column of the CelebA labels behind each factor, and whether the label says the opposite of the factor.
 label_columns: dict[str, tuple[str, bool]] = {
@@ -53,6 +53,16 @@ class FaceSet:
 
     def take(self, index: NDArray[np.intp] | slice) -> FaceSet:
         return FaceSet(self.crops[index], self.identities[index], self.attributes[index], self.landmarks[index])
+
+    def draw(
+        self, count: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.intp], NDArray[np.uint8], NDArray[np.float32]]:
+        """Indices of `count` random faces, their crops and landmarks, half of them mirrored."""
+        index = rng.integers(0, len(self), count)
+        crops, landmarks = self.crops[index].copy(), self.landmarks[index].copy()
+        turned = rng.random(count) < 0.5
+        crops[turned], landmarks[turned] = mirrored(crops[turned], landmarks[turned])
+        return index, crops, landmarks
 
 
 def load_faces(folder: Path, part: str, *, limit: int | None = None) -> FaceSet:
@@ -101,6 +111,11 @@ def to_tensor(crops: NDArray[np.uint8]) -> torch.Tensor:
     """(N, 128, 128, 3) uint8 RGB -> (N, 3, 128, 128) float32 in -1..1, channels last."""
     x = torch.from_numpy(np.ascontiguousarray(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
     return x.contiguous(memory_format=torch.channels_last)
+
+
+def to_crops(faces: torch.Tensor) -> NDArray[np.uint8]:
+    """The inverse of `to_tensor`: rounded, and clamped to what a picture holds."""
+    return ((faces.detach().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
 
 
 def tensors_of(faces: FaceSet, size: int = 500) -> Iterator[torch.Tensor]:

@@ -16,7 +16,7 @@ from mfm_edge.style import COORDINATES
 from training import losses
 from training.channel import channel, quantise
 from training.config import Config
-from training.data import FaceSet, mirrored, to_tensor
+from training.data import FaceSet, to_tensor
 from training.discriminators import FeatureDiscriminator, PatchDiscriminator, ProjectedDiscriminator
 from training.efficientnet import EfficientNet
 from training.information import Information
@@ -120,14 +120,6 @@ class Trainer:
         bounds = ("information", "information_optimiser") if self.information is not None else ()
         return "modifier", "average", "patches", "heads", "projected", "optimiser", "discriminator_optimiser", *bounds
 
-    def _batch(self) -> tuple[np.ndarray, NDArray[np.uint8], NDArray[np.float32]]:
-        """Indices of faces, their crops and landmarks, half of them mirrored."""
-        index = self.rng.integers(0, len(self.faces), self.config.batch)
-        crops, landmarks = self.faces.crops[index].copy(), self.faces.landmarks[index].copy()
-        turned = self.rng.random(len(index)) < 0.5
-        crops[turned], landmarks[turned] = mirrored(crops[turned], landmarks[turned])
-        return index, crops, landmarks
-
     def _real_others(
         self, index: NDArray[np.intp], asked: Tensor, places: NDArray[np.float32]
     ) -> tuple[Tensor, Tensor]:
@@ -140,7 +132,7 @@ class Trainer:
     def step(self) -> dict[str, float]:
         """One update of the modifier and one of the discriminators; returns the losses."""
         config, w, n, device = self.config, self.config.weights, self.config.batch, self.device
-        index, crops, places = self._batch()
+        index, crops, places = self.faces.draw(n, self.rng)
         x, labels = to_tensor(crops).to(device), torch.from_numpy(self.faces.attributes[index]).to(device)
         landmarks = torch.from_numpy(places)
         landmarks = (landmarks + config.landmark_noise * torch.randn_like(landmarks)).to(device)

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -27,7 +26,7 @@ from mfm_edge.headroom import stretch
 from training.bands import Bands
 from training.channel import quantise
 from training.config import Config
-from training.data import FaceSet, load_faces, mirrored, to_tensor
+from training.data import FaceSet, load_faces, to_crops, to_tensor
 from training.keys import random_attributes, random_keys
 from training.networks import Modifier
 from training.phase1 import Phase1
@@ -83,10 +82,7 @@ def restored(modifier: Modifier, faces: FaceSet, rng: np.random.Generator, confi
     """A batch of the faces under random keys, through frames and codecs unless `alone`, and restored up to their last
     touch."""
     n = config.batch
-    index = rng.integers(0, len(faces), n)
-    crops, places = faces.crops[index].copy(), faces.landmarks[index].copy()
-    turned = rng.random(n) < 0.5
-    crops[turned], places[turned] = mirrored(crops[turned], places[turned])
+    _, crops, places = faces.draw(n, rng)
     scenes = None if alone else Scenes.of(crops, rng)
     x = to_tensor(crops if scenes is None else scenes.crops())
     landmarks = torch.from_numpy(places + rng.normal(0, config.landmark_noise, places.shape).astype(np.float32))
@@ -95,16 +91,12 @@ def restored(modifier: Modifier, faces: FaceSet, rng: np.random.Generator, confi
     with _without_touch(modifier) as touch:
         y = quantise(modifier(x, landmarks, *keys.inputs()))
         if scenes is not None:
-            y = to_tensor(scenes.sent(_pixels(y), rng))
+            y = to_tensor(scenes.sent(to_crops(y), rng))
         y = stretch(y, modifier.bend)
         styles = modifier.style_encoder(y, landmarks, *back.style_inputs())
         change = modifier.change(y, landmarks, styles, back.scramble())
     assert touch.seen is not None
     return Restored(touch.seen, tone(window(y)) + change.window, change.trust, x)
-
-
-def _pixels(y: Tensor) -> NDArray[np.uint8]:
-    return ((y.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 def touched(modifier: Modifier, shown: Restored) -> Tensor:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mfm_edge.align import extract, invert
 from mfm_edge.paste import paste
 from mfm_edge.types import CROP_SIZE
-from training.metrics.channels import h264
+from training.metrics.channels import h264, jpeg
 
 __all__ = ["Scenes"]
 
@@ -65,8 +65,8 @@ class Scenes:
         if kind < 0.5:
             frames = h264(frames, int(rng.integers(*CRF)))
         elif kind < 0.75:
-            options = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(*QUALITIES))]
-            frames = [cv2.imdecode(cv2.imencode(".jpg", f, options)[1], cv2.IMREAD_COLOR) for f in frames]
+            coded = jpeg(np.stack(frames)[..., ::-1], int(rng.integers(*QUALITIES)))
+            frames = [np.ascontiguousarray(picture[..., ::-1]) for picture in coded]
         off = [rng.normal(0, REALIGNED, 2) * (rng.random() < 1 / 3) for _ in frames]
         found = [m + np.column_stack([np.zeros((2, 2)), o]) for m, o in zip(self.matrices, off, strict=True)]
         return _cut_out(frames, found)

@@ -36,7 +36,8 @@ def main(shared: Path, folder: Path) -> None:
     trainer = ThreeSteps(faces, phase1, Recogniser(shared / "models"), CONFIG, processes)
     begun = {name: value.clone() for name, value in trainer.modifier.state_dict().items()}
     run_phase2(trainer, faces.take(slice(0, 2)), folder, deadline=time.monotonic() + 600)
-    torch.save(trainer.state() | {"begun": begun, "faces": trainer._batch()[0]}, folder / f"rank{processes.rank}.pt")
+    drawn, *_ = faces.draw(CONFIG.batch, trainer.rng)
+    torch.save(trainer.state() | {"begun": begun, "faces": drawn}, folder / f"rank{processes.rank}.pt")
     processes.leave()
 
 
