@@ -1,4 +1,4 @@
-"""python -m export.fuse --out FILE: a model's three parts as one graph, from crop and key to face and trust.
+"""python -m export.fuse --out FILE: a model's three parts as one graph, from crop and key to face and evidence.
 
 Between the parts stands mfm.RepeatAdd, an ONNX function that the file brings along (Reshape and Add): a runtime
 without a kernel for it takes it apart, one with a kernel calls that. What `mfm_edge.engine.steps` does around the graph
@@ -25,7 +25,7 @@ DOMAIN = "mfm"
 
 
 def fuse(model: Model) -> onnx.ModelProto:
-    """One graph of the three parts: their inputs except the latents -> face and trust, any batch.
+    """One graph of the three parts: their inputs except the latents -> face and evidence, any batch.
 
     An input that several parts take by one name is one input. Raises ValueError when outputs and inputs do not fit.
     """

@@ -37,7 +37,7 @@ TOLERANCE = 2e-5
 OUTPUTS = {
     "content_encoder": ["latent"],
     "style_encoder": ["style_from", "style_to", "otherwise"],
-    "decoder": ["face", "trust"],
+    "decoder": ["face", "evidence"],
 }
 HISTORY = "training/README.md, History of the shipped network"
 TERMS = (

@@ -1,8 +1,9 @@
 """python -m export.to_triton --out FOLDER: a model repository for NVIDIA's Triton Inference Server.
 
 For those who serve many cameras from one machine: the three parts and the repeat-and-add as models of their own, and
-the ensemble `mfm` of them, from crop and key to face and trust, which batches what comes in at the same time. A client
-does what `mfm_edge.engine.steps` does around the graphs: pixels to floats and back, and the headroom of surrogates.
+the ensemble `mfm` of them, from crop and key to face and evidence, which batches what comes in at the same time. A
+client does what `mfm_edge.engine.steps` does around the graphs: pixels to floats and back, and the headroom of
+surrogates.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def _compare(backend: Backend, expected: Sequence[_Expected]) -> list[Check]:
     differences: dict[str, list[float]] = {} if backend.whole else {part: [] for part in PARTS}
     for call in (call for one in expected for call in one.calls if not backend.whole):
         for found, right in zip(backend.run(call.part, **call.inputs), call.outputs, strict=True):
-            largest = max(float(np.abs(right).max()), 1e-6)  # trust may be 0 for all
+            largest = max(float(np.abs(right).max()), 1e-6)
             differences[call.part].append(float(np.abs(found - right).max()) / largest)
     checks = [at_most(f"{part}, share", values, tolerance.output) for part, values in differences.items()]
 

@@ -13,12 +13,15 @@ from mfm_edge.beyond import complete, pack
 from mfm_edge.engine import Engine
 from mfm_edge.errors import ArgumentError
 from mfm_edge.guard import cover_face, hides
+from mfm_edge.key_evidence import TRUSTED, KeyEvidence, deviations
 from mfm_edge.paste import paste
 from mfm_edge.slots import ALL
 from mfm_edge.style import FaceKeys, StyleKey
 from mfm_edge.types import CROP_SIZE, Face, FaceRecord, Protected, Restored, Treatment
 
 __all__ = ["FrameModifier"]
+
+_Modified = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 
 class FrameModifier:
@@ -57,9 +60,16 @@ class FrameModifier:
             records.append(record)
         return Protected(frame=out, faces=tuple(records))
 
-    def restore(self, frame: NDArray[np.uint8], keys: FaceKeys, faces: Sequence[FaceRecord]) -> Restored:
-        """frame: (H, W, 3) uint8 BGR. Where a record names no slot, all are tried, and the most trusted counts; the
-        records that come back have it. Raises ArgumentError for anything else than records."""
+    def restore(
+        self,
+        frame: NDArray[np.uint8],
+        keys: FaceKeys,
+        faces: Sequence[FaceRecord],
+        evidence: KeyEvidence | None = None,
+    ) -> Restored:
+        """frame: (H, W, 3) uint8 BGR. Where a record names no slot, all are tried, and the likeliest counts; the
+        records that come back have it. evidence: of the keys, where the records' slots are right; it gets what these
+        faces say. Raises ArgumentError for anything else than records."""
         records = list(faces)
         if not all(isinstance(record, FaceRecord) for record in records):
             raise ArgumentError("faces: got something else than FaceRecord in it, takes the records of anonymize")
@@ -70,17 +80,24 @@ class FrameModifier:
             for slot in (ALL if record.slot is None else (record.slot,))
         ]
         crops = {index: _surrogate(frame, records[index]) for index in {index for index, _ in tries}}
+        named = {index for index, record in enumerate(records) if record.slot is not None}
+        sure = evidence is not None and evidence.right
         back = {slot: keys.of(slot).inverse() for slot in {slot for _, slot in tries}}
         modified = self._modify(
             [crops[index] for index, _ in tries],
-            [back[slot] for _, slot in tries],
+            [back[slot].as_known() if sure and index in named else back[slot] for index, slot in tries],
             [records[index].landmarks for index, _ in tries],
         )
-        found: dict[int, tuple[NDArray[np.uint8], float]] = {}
-        for (index, slot), (crop, trust) in zip(tries, modified, strict=True):
-            if index not in found or trust > found[index][1]:
-                found[index] = crop, trust
+        found: dict[int, _Modified] = {}
+        for (index, slot), one in zip(tries, modified, strict=True):
+            if index not in found or deviations(one[1]) > deviations(found[index][1]):
+                found[index] = one
                 records[index] = replace(records[index], slot=slot)
+        if evidence is not None and not sure:
+            said = [found[index][1] for index in sorted(named & found.keys())]
+            evidence.add(said)
+            if evidence.right and any(deviations(one) < TRUSTED for one in said):
+                return self.restore(frame, keys, faces, evidence)  # what not all of them tell they tell together
         out = np.ascontiguousarray(frame).copy()
         # Pasted last comes off first: overlapping faces are undone in reverse order.
         for index in sorted(found, reverse=True):
@@ -92,13 +109,13 @@ class FrameModifier:
         crops: Sequence[NDArray[np.uint8]],
         keys: Sequence[StyleKey],
         landmarks: Sequence[NDArray[np.float32] | None],
-    ) -> Iterator[tuple[NDArray[np.uint8], float]]:
-        """Each crop's face and trust, in order."""
+    ) -> Iterator[_Modified]:
+        """Each crop's face and evidence, in order."""
         places = [TEMPLATE.astype(np.float32) if one is None else one for one in landmarks]
         for start in range(0, len(crops), self.engine.batch):
             some = slice(start, start + self.engine.batch)
             done = self.engine.modify(np.stack(crops[some]), keys[some], np.stack(places[some]))
-            yield from zip(done.faces, done.trust.tolist(), strict=True)
+            yield from zip(done.faces, done.evidence, strict=True)
 
 
 def _box_matrix(face: Face) -> NDArray[np.float64]:

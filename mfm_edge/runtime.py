@@ -21,6 +21,7 @@ from mfm_edge.errors import ArgumentError, FactorError, MfmError
 from mfm_edge.factors import DEFAULT_KEY_DERIVATION, IMAGE_SALT, Factors, KeyDerivation, derive_keys
 from mfm_edge.frame_modifier import FrameModifier
 from mfm_edge.guard import SteadyTrust, cover_frame, trusts
+from mfm_edge.key_evidence import KeyEvidence
 from mfm_edge.mark import MarkReader
 from mfm_edge.realign import Realigner
 from mfm_edge.selection import Selection
@@ -130,8 +131,10 @@ class MfmRuntime:
         check_frame(frame)
         keys = self._keys_for(factors)
         if faces is None:
-            faces = found_again(self._realigner, frame, self._detector.detect(frame), keys)
-        return self._frames.restore(frame, keys, faces)
+            return self._frames.restore(
+                frame, keys, found_again(self._realigner, frame, self._detector.detect(frame), keys)
+            )
+        return self._frames.restore(frame, keys, faces, KeyEvidence())
 
     def open_stream(
         self,
@@ -183,7 +186,7 @@ class MfmStream:
         self._selection = selection
         self._changing, self._finding = Lock(), Lock()
         self._begin()
-        self._again, self._found_again = Tracker(), TracksFoundAgain()  # of restoring
+        self._again, self._found_again, self._evidence = Tracker(), TracksFoundAgain(), KeyEvidence()  # of restoring
 
     def anonymize(self, frame: NDArray[np.uint8]) -> Protected:
         """Like MfmRuntime.anonymize, with faces tracked. Fails closed: when anything goes wrong in a valid frame, the
@@ -224,9 +227,17 @@ class MfmStream:
 
     def restore(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord] | None = None) -> Restored:
         """Like MfmRuntime.restore, under the stream's keys; faces: None finds them again. Where they are given, several
-        threads may call it at the same time."""
+        threads may call it at the same time, and what faces before told of the keys counts for those whose marks are
+        too faint to tell."""
         check_frame(frame)
-        return self._frames.restore(frame, self._live_keys(), self.find_again(frame) if faces is None else faces)
+        if faces is None:
+            return self.restore_found_again(frame, self.find_again(frame))
+        return self._frames.restore(frame, self._live_keys(), faces, self._evidence)
+
+    def restore_found_again(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord]) -> Restored:
+        """The second half of `restore` without records; faces: those of `find_again`, whose slots may be wrong. Several
+        threads may call it at the same time."""
+        return self._frames.restore(frame, self._live_keys(), faces)
 
     def find_again(self, frame: NDArray[np.uint8]) -> tuple[FaceRecord, ...]:
         """The surrogates of an anonymised frame, of which no record tells. Takes frames in order: faces are tracked, so
@@ -250,7 +261,8 @@ class MfmStream:
         keys, sealing_key = _derive(factors, self.salt, self.key_derivation)
         with self._changing:
             self._live_keys()
-            self._keys, self._sealing_key, self._found_again = keys, sealing_key, TracksFoundAgain()
+            self._keys, self._sealing_key = keys, sealing_key
+            self._found_again, self._evidence = TracksFoundAgain(), KeyEvidence()
 
     def close(self) -> None:
         """Forget the keys. The stream takes no frame afterwards."""

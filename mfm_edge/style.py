@@ -10,7 +10,7 @@ the network did not expect, so the right key undoes it exactly and any other key
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -77,6 +77,7 @@ class StyleKey:
     person; it says nothing about order and signs.
     signature_from, signature_to: (STYLE_SIZE,) float32, zero inside the face: of the face that comes in, and of the
     one that goes out.
+    known: (1,) float32: 1 where a key that restores is known to be the right one, 0 where its mark alone has to tell.
     The repr shows nothing: all of it is as secret as the password.
     """
 
@@ -88,6 +89,7 @@ class StyleKey:
     mark: FloatArray
     signature_from: FloatArray
     signature_to: FloatArray
+    known: FloatArray = field(default_factory=lambda: np.zeros(1, np.float32))
 
     @property
     def anonymises(self) -> bool:
@@ -102,6 +104,10 @@ class StyleKey:
         signs = self.signs[back]
         signatures = self.signature_to, self.signature_from
         return StyleKey(rotation, self.person, -self.light, back, signs, self.mark, *signatures)
+
+    def as_known(self) -> StyleKey:
+        """The same key, known to be the right one: also where a surrogate's mark is too faint to tell."""
+        return replace(self, known=np.ones(1, np.float32))
 
 
 class FaceKeys:

@@ -33,7 +33,7 @@ class Detector:
 
 
 def modified(faces: NDArray[np.uint8]) -> Modified:
-    return Modified(faces, np.ones(len(faces), np.float32))
+    return Modified(faces, np.zeros((len(faces), 1), np.float32))
 
 
 class Engine:

@@ -40,7 +40,7 @@ class Painter:
         for painted, key in zip(faces, keys, strict=True):
             self.tried.append(self.number(key))
             painted[:] = 100 + self.tried[-1]
-        return Modified(faces, np.ones(len(faces), np.float32))
+        return Modified(faces, np.zeros((len(faces), 1), np.float32))
 
     def number(self, key: StyleKey) -> int:
         """Of whose keys, is told by whoever made them; else 0."""

@@ -40,7 +40,7 @@ class FixedDetector:
 
 
 class MarkingEngine:
-    """Stands in for the network: adds a number that the key's person decides, and trusts the key that finds it again.
+    """Stands in for the network: adds a number that the key's person decides, and knows the key that finds it again.
     counts: crops a call."""
 
     model_id = provider = "stand-in"
@@ -57,7 +57,7 @@ class MarkingEngine:
         faces = np.where(restoring[:, None, None, None], crops - shifts, crops + shifts)
         faces[..., 0] = np.where(restoring[:, None, None], crops[..., 0], shifts[..., 0])  # the mark: one whole colour
         right = np.abs(crops[:, 60:68, 60:68, 0].astype(int).mean((1, 2)) - shifts[:, 0, 0, 0]) < 0.5
-        return Modified(faces, np.where(restoring, right, 1).astype(np.float32))
+        return Modified(faces, 9 * (restoring & right)[:, None].astype(np.float32))
 
     @staticmethod
     def shift(key: StyleKey) -> int:
@@ -114,7 +114,7 @@ def test_more_faces_than_slots_start_again_and_all_come_back(engine: MarkingEngi
     assert [record.slot for record in mixed.faces] == [record.slot for record in protected.faces][::-1]
 
 
-def test_slots_that_no_record_names_are_found_by_trust(engine: MarkingEngine) -> None:
+def test_slots_that_no_record_names_are_found_by_evidence(engine: MarkingEngine) -> None:
     app, frame = MfmRuntime(detector=FixedDetector(*(face(100 * place) for place in range(5)))), picture()
     protected = app.anonymize(frame, RIGHT)
     lost = [replace(record, slot=None) for record in protected.faces]

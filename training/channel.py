@@ -37,7 +37,7 @@ def coded(y: Tensor) -> Tensor:
 def _resample(y: Tensor) -> Tensor:
     """Warp into a frame of another scale and position, and back: what paste and alignment do to a crop."""
     n = len(y)
-    size = int(128 * float(torch.empty(()).uniform_(0.9, 2.0)))
+    size = int(128 * float(torch.empty(()).uniform_(0.7, 2.0)))
     angle, shift = 0.15 * torch.randn(n), 0.01 * torch.randn(n, 2)
     scale = 1.0
     cos, sin = scale * angle.cos(), scale * angle.sin()

@@ -12,7 +12,7 @@ class Weights:
     """Weight of each loss. Those with an equation are the paper's; the rest is what measurement added."""
 
     b_anonymised: float = 0.0  # eq. 1, first term: |F_d - I|. Holds the network in y = x, hence off.
-    b_restored: float = 10.0  # eq. 1, second term: |F_r - I|
+    b_restored: float = 25.0  # eq. 1, second term: |F_r - I|
     attr_cls: float = 6.0  # eq. 2
     attr_kept: float = 1.0  # the same for what nobody asks for and stays as in the original
     likely: float = 1.0  # the attributes that the context tells of the original, against its labels
@@ -22,7 +22,7 @@ class Weights:
     rec: float = 1.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
     gan: float = 5.0  # hinge loss of all discriminators
-    unnatural: float = 20.0  # what the eye is expected to say of surrogates and wrongly restored faces
+    unnatural: float = 45.0  # what the eye is expected to say of surrogates and wrongly restored faces
     push: float = 6.5  # embedding of y at least `margin` away from x
     push_features: float = 6.5  # the same for the local features
     pull: float = 2.0  # y towards a real face that has the asked-for coordinates
@@ -62,6 +62,7 @@ class Config:
     chips: tuple[int, ...] = (120, 128, 136, 150)
     cool_down: float = 0.5  # share of a run's minutes at its end in which the rates fall to nothing, linearly
     swap_share: float = 0.5  # share of a batch of which the key asks for a real other face
+    small_share: float = 0.25  # share of a batch that is seen small or dark, as in frames
     phase1_steps: int = 600
     landmark_steps: int = 1500
     landmark_noise: float = 1.0  # px, what a detector is off by

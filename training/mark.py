@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mfm_edge.key_evidence import TRUSTED
 from training.bands import Bands
 
 __all__ = ["Mark"]
@@ -13,7 +14,7 @@ MARKED = 0, 1  # portions, coarse and fine detail: of colour codecs leave too li
 NOISE = 0.08  # what codecs leave of noise, of the toned range
 LOUDNESS = 0.17  # of the mark where a face is quiet, in NOISE
 BOUND = 1.5  # in their usual sizes, beyond which components count alike: single ones are far off
-DOUBTED, TRUSTED = 3.0, 4.5  # standard deviations up to which a key is wrong, and from which it is right
+DOUBTED = TRUSTED - 0.6  # standard deviations up to which a key is wrong
 
 
 class Mark(nn.Module):
@@ -38,13 +39,18 @@ class Mark(nn.Module):
         loudness = LOUDNESS * self.get_buffer(f"quiet{portion}") * self.get_buffer(f"size{portion}")
         return loudness * signs[:, self.bands.key_places(portion)]
 
-    def trust(self, components: list[Tensor], signs: Tensor) -> Tensor:
-        """(N,1) in 0..1: how surely a key is that of the surrogate whose hidden part has these components, (N,K) each.
-        The sum of many bounded numbers in its standard deviations, which is chance under another key."""
+    def evidence(self, components: list[Tensor], signs: Tensor) -> Tensor:
+        """(N,K): what components (N,K) each of a surrogate's hidden part say for a key, bounded numbers of length 1
+        together: their sum counts in standard deviations, which it is by chance under another key. What several faces
+        of a stream say may be added up (mfm_edge/key_evidence.py)."""
         found: list[Tensor] = []
         for portion in MARKED:
             ratio = components[portion] * signs[:, self.bands.key_places(portion)] / self.get_buffer(f"size{portion}")
             found.append(ratio.clamp(-BOUND, BOUND) * self.get_buffer(f"quiet{portion}"))
         evidence = torch.cat(found, 1)
-        deviations = evidence.sum(1, keepdim=True) / evidence.norm(dim=1, keepdim=True)
-        return ((deviations - DOUBTED) / (TRUSTED - DOUBTED)).clamp(0, 1)
+        return evidence / evidence.norm(dim=1, keepdim=True).clamp_min(1e-12)
+
+    @staticmethod
+    def trust(evidence: Tensor) -> Tensor:
+        """(N,1) in 0..1: how surely a key is that of the surrogate."""
+        return ((evidence.sum(1, keepdim=True) - DOUBTED) / (TRUSTED - DOUBTED)).clamp(0, 1)

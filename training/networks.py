@@ -74,13 +74,14 @@ class Block(nn.Module):
 class Change:
     """What becomes of a crop's toned window, RGB (N,3,96,96): window, all of it; of that grain, by which its grain
     changes. hidden: the hidden part of the crop; left: what of that was not expected; scrambled: what the key makes of
-    that and lays over what is drawn; trust (N,1)."""
+    that and lays over what is drawn; evidence (N,E): what of it speaks for the key; trust (N,1)."""
 
     window: Tensor
     grain: Tensor
     hidden: list[Tensor]
     left: list[Tensor]
     scrambled: list[Tensor]
+    evidence: Tensor
     trust: Tensor
 
 
@@ -121,9 +122,9 @@ class ContentEncoder(nn.Module):
 
 class Decoder(nn.Module):
     """Summed latents (N,256,32,32) of the face that comes in and of the one that goes out, style code (N,1024) of the
-    face to show where the key is wrong, order, signs and mark (N,DETAILS) and input crop (N,3,128,128) -> face
-    (N,3,128,128) RGB in -1..1, and trust (N,1) in 0..1: how surely a key that restores is the right one; 1 for every
-    key that anonymises."""
+    face to show where the key is wrong, order, signs and mark (N,DETAILS), known (N,1): 1 where a key that restores is
+    known to be the right one, else 0, and input crop (N,3,128,128) -> face (N,3,128,128) RGB in -1..1, and evidence
+    (N,E): what speaks for a key that restores being the right one, see training/mark.py."""
 
     def __init__(self, bands: Bands) -> None:
         super().__init__()
@@ -203,10 +204,11 @@ class Decoder(nn.Module):
         order: Tensor,
         signs: Tensor,
         mark: Tensor,
+        known: Tensor,
         x: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        change = self.change(latent_from, latent_to, otherwise, (order, signs, mark), x)
-        return self.draw(x, change.window), change.trust
+        change = self.change(latent_from, latent_to, otherwise, (order, signs, mark), x, known)
+        return self.draw(x, change.window), change.evidence
 
     def draw(self, x: Tensor, change: Tensor) -> Tensor:
         """Crop (N,3,128,128) and change of its toned window (N,3,96,96) -> face, not clamped."""
@@ -220,8 +222,9 @@ class Decoder(nn.Module):
         otherwise: Tensor,
         key: tuple[Tensor, Tensor, Tensor],
         x: Tensor,
+        known: Tensor | None = None,
     ) -> Change:
-        """What becomes of x.
+        """What becomes of x; known: nothing when None.
 
         Coarse to fine: what is expected of finer detail depends on the coarser detail, which both directions know then.
         """
@@ -250,8 +253,9 @@ class Decoder(nn.Module):
         h_from = self.think(latent_from, code_from)
         _, drawn_from = self.look_again(h_from, self.first_look(h_from, known_from, traits_from), light, known_from)
         left = [part - drawn for part, drawn in zip(own, drawn_from, strict=True)]
-        found = self.mark.trust([components(portion, part) for portion, part in enumerate(left)], mark)
-        trust = torch.where(surrogate, 1.0, found)
+        evidence = self.mark.evidence([components(portion, part) for portion, part in enumerate(left)], mark)
+        found = self.mark.trust(evidence)
+        trust = torch.where(surrogate, 1.0, found if known is None else torch.maximum(found, known))
         # With a wrong key comes out what every other key makes: a surrogate, of the person whom that key asks for.
         doubt = (1 - trust) * (otherwise - code_to)
         code_to = code_to + doubt
@@ -272,7 +276,7 @@ class Decoder(nn.Module):
         change = [part + torch.where(surrogate, 0.0, trust * more) for part, more in zip(change, touch, strict=True)]
         fine_grain = bands.show_grain(scramble(GRAIN, grain)[0] - grain)
         shown = bands.to_window(*bands.show(change, picture)) + fine_grain
-        return Change(shown, fine_grain, own, left, list(scrambled), trust)
+        return Change(shown, fine_grain, own, left, list(scrambled), evidence, trust)
 
 
 class Modifier(nn.Module):
@@ -313,9 +317,11 @@ class Modifier(nn.Module):
         landmarks: Tensor,
         styles: tuple[Tensor, Tensor, Tensor],
         scramble: tuple[Tensor, Tensor, Tensor],
+        known: Tensor | None = None,
     ) -> Change:
-        """What becomes of crops under the style encoder's codes and what the decoder takes of a key."""
+        """What becomes of crops under the style encoder's codes and what the decoder takes of a key; known: see
+        Decoder, nothing when None."""
         content = self.content_encoder(x, landmarks)
         style_from, style_to, otherwise = styles
         latents = repeat_add(content, style_from), repeat_add(content, style_to)
-        return self.decoder.change(*latents, otherwise, scramble, x)
+        return self.decoder.change(*latents, otherwise, scramble, x, known)

@@ -28,6 +28,7 @@ from training.precision import draw_in_bfloat16, judge_in_bfloat16
 from training.processes import Processes
 from training.ratings import Rater, quarters
 from training.recogniser import Recogniser, View, distance, random_view
+from training.scenes import Scenes
 from training.targets import TargetFinder, moved
 
 __all__ = ["Trainer"]
@@ -133,6 +134,9 @@ class Trainer:
         """One update of the modifier and one of the discriminators; returns the losses."""
         config, w, n, device = self.config, self.config.weights, self.config.batch, self.device
         index, crops, places = self.faces.draw(n, self.rng)
+        small = int(n * config.small_share)  # of those without a photograph to learn from, which is as sharp as all are
+        if small:
+            crops[n - small :] = Scenes.of(crops[n - small :], self.rng).crops()
         x, labels = to_tensor(crops).to(device), torch.from_numpy(self.faces.attributes[index]).to(device)
         landmarks = torch.from_numpy(places)
         landmarks = (landmarks + config.landmark_noise * torch.randn_like(landmarks)).to(device)

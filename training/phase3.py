@@ -45,11 +45,10 @@ Shown = tuple[Tensor, tuple[Tensor, Tensor], tuple[Tensor, Tensor], tuple[Tensor
 @dataclass(frozen=True, slots=True)
 class Restored:
     """N faces before their last touch. shown: what `Finish` is shown; base (N,3,96,96): the toned window
-    without it; trust (N,1); original: the crop (N,3,128,128)."""
+    without it; original: the crop (N,3,128,128)."""
 
     shown: Shown
     base: Tensor
-    trust: Tensor
     original: Tensor
 
 
@@ -94,16 +93,17 @@ def restored(modifier: Modifier, faces: FaceSet, rng: np.random.Generator, confi
             y = to_tensor(scenes.sent(to_crops(y), rng))
         y = stretch(y, modifier.bend)
         styles = modifier.style_encoder(y, landmarks, *back.style_inputs())
-        change = modifier.change(y, landmarks, styles, back.scramble())
+        known = torch.ones(n, 1)  # as a stream knows its key, also where a face is too small to tell
+        change = modifier.change(y, landmarks, styles, back.scramble(), known)
     assert touch.seen is not None
-    return Restored(touch.seen, tone(window(y)) + change.window, change.trust, x)
+    return Restored(touch.seen, tone(window(y)) + change.window, x)
 
 
 def touched(modifier: Modifier, shown: Restored) -> Tensor:
     """(N,3,96,96): the window as restored, with its last touch, not clamped."""
     bands = modifier.decoder.bands
     touch = modifier.decoder.finish(*shown.shown)
-    return untone(shown.base + bands.to_window(*bands.show([shown.trust * part for part in touch])))
+    return untone(shown.base + bands.to_window(*bands.show(touch)))
 
 
 def score(modifier: Modifier, shown: Restored) -> Tensor:

@@ -21,12 +21,13 @@ GPU_BATCH = 8
 class Modified:
     """What the network made of N crops.
 
-    faces: (N, 128, 128, 3) uint8 BGR. trust: (N,) float32 in 0..1: how surely a key that restores is the one that
-    anonymised, known by its mark: 0 surely not, 1 surely; 1 for every key that anonymises.
+    faces: (N, 128, 128, 3) uint8 BGR. evidence: (N, E) float32: what each surrogate says for a key that restores being
+    the one that anonymised, by its mark: rows of length 1, whose sum is in standard deviations of what chance gives;
+    nothing of use for keys that anonymise. See mfm_edge.key_evidence.
     """
 
     faces: NDArray[np.uint8]
-    trust: NDArray[np.float32]
+    evidence: NDArray[np.float32]
 
 
 class Engine(Protocol):

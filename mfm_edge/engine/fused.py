@@ -1,4 +1,4 @@
-"""The network as one graph, as `python -m export.fuse` joins it: from crop and key to face and trust."""
+"""The network as one graph, as `python -m export.fuse` joins it: from crop and key to face and evidence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["RunGraph", "RunWhole"]
 _FROM_PARTS = ("latent_from", "latent_to", "otherwise")
 
 RunGraph = Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[np.float32]]]
-"""Runs the one graph: inputs by name -> face and trust by name, each of float32."""
+"""Runs the one graph: inputs by name -> face and evidence by name, each of float32."""
 
 
 class RunWhole:
@@ -34,4 +34,4 @@ class RunWhole:
         if part == "style_encoder":
             return [np.zeros((count, STYLE_SIZE), np.float32) for _ in range(3)]
         found = self._run(self._inputs)
-        return [found["face"], found["trust"]]
+        return [found["face"], found["evidence"]]

@@ -43,14 +43,14 @@ def run_parts(
     places = TEMPLATE.astype(np.float32) if landmarks is None else landmarks
     places = np.broadcast_to(places, (len(x), *TEMPLATE.shape))
     stacked = {part.name: np.stack([getattr(key, part.name) for key in keys]) for part in fields(StyleKey)}
-    scramble = {name: stacked.pop(name) for name in ("order", "signs", "mark")}
+    scramble = {name: stacked.pop(name) for name in ("order", "signs", "mark", "known")}
     each = _each(x, n)
     style_from, style_to, otherwise = run("style_encoder", crop=each, landmarks=_each(places, n), **stacked)
     (latent,) = run("content_encoder", crop=x, landmarks=places)
     latent_from = _each(latent, n)
     latent_to = repeat_add(latent_from, style_to)
     repeat_add(latent_from, style_from, out=latent_from)
-    y, trust = run(
+    y, evidence = run(
         "decoder",
         latent_from=latent_from,
         latent_to=latent_to,
@@ -59,7 +59,7 @@ def run_parts(
         crop=each,
     )
     y[anonymises] = squeeze(y[anonymises], bend())
-    return Modified(to_pixels(y), trust[:, 0])
+    return Modified(to_pixels(y), evidence)
 
 
 def _each(array: NDArray[Any], n: int) -> NDArray[Any]:

@@ -116,7 +116,8 @@ def restore_video(
             if matched.original is not None:
                 regions = len(matched.original.regions)
                 return _Restored(matched.original.restore(frame.image), matched, regions=regions)
-            restored = stream.restore(frame.image, matched.faces)
+            restore = stream.restore_found_again if matched.detected_again else stream.restore
+            restored = restore(frame.image, matched.faces)
             return _Restored(restored.frame, matched, faces=restored.faces)
 
         def count(frame: VideoFrame, restored: _Restored) -> NDArray[np.uint8]:

@@ -61,7 +61,7 @@ def test_one_crop_goes_with_any_number_of_keys_of_both_directions(engine, key, c
         found = engine.modify(crops[:1], some, landmarks)
         alone = [engine.modify(crops[:1], [one], landmarks) for one in some]
         assert np.abs(found.faces.astype(int) - np.concatenate([one.faces for one in alone])).max() <= 1
-        assert found.trust == pytest.approx(np.concatenate([one.trust for one in alone]), abs=1e-4)
+        np.testing.assert_allclose(found.evidence, np.concatenate([one.evidence for one in alone]), atol=1e-4)
     for few in (crops[:2], crops[:0]):
         with pytest.raises(ArgumentError, match=f"keys: got 3 for {len(few)} crops"):
             engine.modify(few, keys)

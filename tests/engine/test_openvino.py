@@ -14,6 +14,7 @@ from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.engine.openvino import OpenVinoEngine
 from mfm_edge.errors import ModelError
 from mfm_edge.factors import Factors, derive_secret
+from mfm_edge.key_evidence import TRUSTED, deviations
 from mfm_edge.style import expand
 from mfm_edge.video import open_source
 
@@ -47,7 +48,7 @@ def test_default_restores_as_well_as_onnx_runtime(crops, key):
     def loss(engine) -> float:
         protected = engine.modify(crops, [key] * len(crops)).faces
         restored = engine.modify(protected, [key.inverse()] * len(crops))
-        assert (restored.trust == 1).all()
+        assert min(map(deviations, restored.evidence)) > TRUSTED
         return float(((restored.faces.astype(float) - crops) ** 2).mean())
 
     assert loss(OpenVinoEngine(threads=2)) < 1.12 * loss(OnnxEngine(threads=2))  # half a decibel

@@ -86,7 +86,7 @@ def test_it_gives_the_faces_of_onnx_runtime_for_every_batch(stand_ins, engines):
         found, right = (one.modify(crops, [key] * count) for one in (engine, expected))
         assert np.abs(found.faces.astype(int) - right.faces).max() <= 1
         back, right_back = (one.modify(found.faces, [key.inverse()] * count) for one in (engine, expected))
-        np.testing.assert_allclose(back.trust, right_back.trust, atol=1e-3)
+        np.testing.assert_allclose(back.evidence, right_back.evidence, atol=1e-4)
     assert stand_ins.cuda.calls.count("cudaGraphInstantiate") == 3
     keys = [key, expand(b"o" * 32, np.zeros(17, np.float32))]  # one crop under both
     found, right = (one.modify(crops[:1], keys) for one in (engine, expected))

@@ -41,7 +41,7 @@ def test_engines_are_built_without_a_gpu_and_described(tmp_path, capsys):
     assert plan.targets == (80, 86, 89, 120) and plan.batch == 8
     assert plan.onnx_sha256 == hashlib.sha256(fuse(model).SerializeToString()).hexdigest()
     assert plan.inputs["crop"] == {"dtype": "float32", "shape": [-1, 3, 128, 128]}
-    shapes = {"face": [-1, 3, 128, 128], "trust": [-1, 1]}
+    shapes = {"face": [-1, 3, 128, 128], "evidence": [-1, 1467]}
     assert plan.outputs == {name: {"dtype": "float32", "shape": shape} for name, shape in shapes.items()}
     assert len(read_engine(tmp_path, plan)) > 1_000_000
 

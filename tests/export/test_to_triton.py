@@ -40,7 +40,7 @@ def test_the_ensemble_gives_the_faces_of_the_sdk(tmp_path):
     key = expand(b"k" * 32, np.zeros(17, np.float32))
     found, right = run_parts(RunWhole(play), crops, [key] * 2), OnnxEngine().modify(crops, [key] * 2)
     assert np.abs(found.faces.astype(int) - right.faces).max() <= 1
-    np.testing.assert_allclose(found.trust, right.trust, atol=1e-3)
+    np.testing.assert_allclose(found.evidence, right.evidence, atol=1e-4)
 
 
 def test_the_repository_is_laid_out_as_triton_wants_it(tmp_path):

@@ -1,0 +1,58 @@
+"""What many faces say together, and that it is chance under a wrong key, whatever the faces have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mfm_edge.key_evidence import SURE, TRUSTED, KeyEvidence, deviations
+
+COUNT = 1400
+
+
+def rows(faces: int, towards_key: float, rng: np.random.Generator, alike: float = 0.0) -> NDArray[np.float32]:
+    """Evidence of faces, each with so many deviations for the key on average. alike: share of their variance that they
+    have in common, as frames of a face at rest."""
+    common = rng.standard_normal(COUNT)
+    found = np.sqrt(alike) * common + np.sqrt(1 - alike) * rng.standard_normal((faces, COUNT))
+    found += towards_key / np.sqrt(COUNT)
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_one_sure_face_is_enough_and_an_unsure_one_is_not() -> None:
+    rng = np.random.default_rng(0)
+    for deviation, right in ((2 * SURE, True), (TRUSTED, False)):
+        (row,) = rows(1, deviation, rng)
+        assert deviations(row) == pytest.approx(deviation, abs=4)
+        known = KeyEvidence()
+        known.add([row])
+        assert known.right is right
+
+
+def test_faces_too_small_to_tell_tell_together() -> None:
+    rng, known, alone = np.random.default_rng(1), KeyEvidence(), list[float]()
+    for row in rows(30, 2.0, rng):
+        alone.append(deviations(row))
+        known.add([row])
+    assert np.mean(alone) == pytest.approx(2.0, abs=0.5) and max(alone) < SURE
+    assert known.right
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 0.9, 1.0])
+def test_a_wrong_key_is_not_known_however_long_a_face_stays(alike: float) -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(100):
+        known = KeyEvidence()
+        for row in rows(60, 0.0, rng, alike):
+            known.add([row])
+        assert not known.right
+
+
+def test_what_is_known_stays_known() -> None:
+    rng, known = np.random.default_rng(3), KeyEvidence()
+    known.add([])
+    assert not known.right
+    known.add(list(rows(1, 3 * SURE, rng)))
+    known.add(list(rows(9, -2 * SURE, rng)))
+    assert known.right
