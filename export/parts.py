@@ -42,7 +42,7 @@ def example_inputs(part: str, batch: int, *, seed: int = 0) -> dict[str, Tensor]
     latents = torch.randn(2, batch, LATENT_CHANNELS, 32, 32, generator=generator)
     signs, mark = torch.randn(2, batch, DETAILS, generator=generator).sign()
     draws = torch.rand(batch, DETAILS // NEIGHBOURS, NEIGHBOURS, generator=generator)
-    order, known = torch.from_numpy(shuffled(draws.numpy())), torch.zeros(batch, 1)
+    order, known = torch.from_numpy(shuffled(draws.numpy())), torch.arange(batch)[:, None] % 2.0
     return {
         "latent_from": latents[0], "latent_to": latents[1], "otherwise": otherwise,
         "order": order, "signs": signs, "mark": mark, "known": known, "crop": crop,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["TRUSTED", "KeyEvidence", "deviations"]
 
 TRUSTED = 3.8
-"""Standard deviations from which the network restores a face by its own mark alone."""
+"""Standard deviations from which a face is restored by its own mark alone: the network is built so."""
 
 SURE = 5.5
 """Standard deviations from which a key is right. It is asked after every face: chance reaches that in one of 50 million

@@ -131,9 +131,8 @@ class MfmRuntime:
         check_frame(frame)
         keys = self._keys_for(factors)
         if faces is None:
-            return self._frames.restore(
-                frame, keys, found_again(self._realigner, frame, self._detector.detect(frame), keys)
-            )
+            faces = found_again(self._realigner, frame, self._detector.detect(frame), keys)
+            return self._frames.restore(frame, keys, faces)
         return self._frames.restore(frame, keys, faces, KeyEvidence())
 
     def open_stream(
@@ -232,7 +231,9 @@ class MfmStream:
         check_frame(frame)
         if faces is None:
             return self.restore_found_again(frame, self.find_again(frame))
-        return self._frames.restore(frame, self._live_keys(), faces, self._evidence)
+        with self._changing:  # what is known of old keys says nothing of new ones
+            keys, evidence = self._live_keys(), self._evidence
+        return self._frames.restore(frame, keys, faces, evidence)
 
     def restore_found_again(self, frame: NDArray[np.uint8], faces: Sequence[FaceRecord]) -> Restored:
         """The second half of `restore` without records; faces: those of `find_again`, whose slots may be wrong. Several

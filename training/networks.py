@@ -74,7 +74,7 @@ class Block(nn.Module):
 class Change:
     """What becomes of a crop's toned window, RGB (N,3,96,96): window, all of it; of that grain, by which its grain
     changes. hidden: the hidden part of the crop; left: what of that was not expected; scrambled: what the key makes of
-    that and lays over what is drawn; evidence (N,E): what of it speaks for the key; trust (N,1)."""
+    that and lays over what is drawn; evidence (N,E): what of it speaks for the key."""
 
     window: Tensor
     grain: Tensor
@@ -82,7 +82,6 @@ class Change:
     left: list[Tensor]
     scrambled: list[Tensor]
     evidence: Tensor
-    trust: Tensor
 
 
 class ContentEncoder(nn.Module):
@@ -276,7 +275,7 @@ class Decoder(nn.Module):
         change = [part + torch.where(surrogate, 0.0, trust * more) for part, more in zip(change, touch, strict=True)]
         fine_grain = bands.show_grain(scramble(GRAIN, grain)[0] - grain)
         shown = bands.to_window(*bands.show(change, picture)) + fine_grain
-        return Change(shown, fine_grain, own, left, list(scrambled), evidence, trust)
+        return Change(shown, fine_grain, own, left, list(scrambled), evidence)
 
 
 class Modifier(nn.Module):

@@ -134,7 +134,7 @@ class Trainer:
         """One update of the modifier and one of the discriminators; returns the losses."""
         config, w, n, device = self.config, self.config.weights, self.config.batch, self.device
         index, crops, places = self.faces.draw(n, self.rng)
-        small = int(n * config.small_share)  # of those without a photograph to learn from, which is as sharp as all are
+        small = int(n * config.small_share)  # of those without a photograph to learn from, which would be sharper
         if small:
             crops[n - small :] = Scenes.of(crops[n - small :], self.rng).crops()
         x, labels = to_tensor(crops).to(device), torch.from_numpy(self.faces.attributes[index]).to(device)
