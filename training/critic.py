@@ -24,11 +24,20 @@ from mfm_edge.factors import ATTRIBUTES
 from training.data import FaceSet, load_faces, models_of
 from training.experiments.subject import modify, random_keys
 from training.metrics.judges import Judge
-from training.ratings import Rater
-from training.recogniser import Recogniser
+from training.ratings import Eyes, Rater
 from training.timed_fit import timed_fit
 
-__all__ = ["SIZE", "CriticNetwork", "Lessons", "Teacher", "fit", "fit_attributes", "fit_natural", "lessons", "main"]
+__all__ = [
+    "SIZE",
+    "CriticNetwork",
+    "Lessons",
+    "Teacher",
+    "fit",
+    "fit_attributes",
+    "fit_natural",
+    "main",
+    "surrogates_of",
+]
 
 TEACHER = "dlib (used in training)"
 SIZE = 128  # of an embedding
@@ -78,7 +87,7 @@ class Teacher:
 
     def __init__(self, models: Path) -> None:
         self._judge = Judge(TEACHER, models)
-        self._recogniser, self._rater = Recogniser(models), Rater.load()
+        self._eyes, self._rater = Eyes(models), Rater.load()
 
     def embed(self, crops: NDArray[np.uint8]) -> Tensor:
         """Embeddings (N, SIZE), in colour."""
@@ -86,7 +95,7 @@ class Teacher:
 
     def score(self, crops: NDArray[np.uint8]) -> Tensor:
         """How natural they are (N,)."""
-        return self._rater.rate(self._recogniser, crops)
+        return self._rater.rate(self._eyes, crops)
 
 
 class Lessons:
@@ -103,7 +112,7 @@ class Lessons:
         self.faces, self.surrogates = faces, surrogates
         centred = embeddings - embeddings.mean(0)
         self.embeddings = centred / centred.square().mean().sqrt()
-        self.scores = (scores - scores.mean()) / scores.std()
+        self.scores = _standard(scores)
 
 
 def fit(network: CriticNetwork, taught: Lessons, *, minutes: float, seed: int = 0) -> CriticNetwork:
@@ -123,16 +132,18 @@ def fit(network: CriticNetwork, taught: Lessons, *, minutes: float, seed: int = 
     return network
 
 
-def fit_natural(network: CriticNetwork, taught: Lessons, *, minutes: float, seed: int = 0) -> CriticNetwork:
+def fit_natural(
+    network: CriticNetwork, surrogates: NDArray[np.uint8], scores: Tensor, *, minutes: float, seed: int = 0
+) -> CriticNetwork:
     """Nothing but how natural surrogates are, by what the network sees for the rest: that stays to the bit, and with it
-    who looks like whom, for which the runtime has fixed bounds."""
+    who looks like whom, for which the runtime has fixed bounds. As `Lessons` has them: (N, 128, 128, 3) and (N,)."""
     generator = torch.Generator().manual_seed(seed)
-    pictures = _small(taught.surrogates)
+    pictures, told = _small(surrogates), _standard(scores)
     network.eval()
 
     def loss() -> Tensor:
         pick = torch.randint(len(pictures), (4 * BATCH,), generator=generator)
-        return F.mse_loss(network.natural(_body(network, pictures[pick], generator))[:, 0], taught.scores[pick])
+        return F.mse_loss(network.natural(_body(network, pictures[pick], generator))[:, 0], told[pick])
 
     timed_fit(network.natural, loss, minutes=minutes, rate=1e-3)
     return network
@@ -187,12 +198,15 @@ def _varied(x: Tensor, generator: torch.Generator) -> Tensor:
     return x * gain + offset + 0.02 * torch.randn(x.shape, generator=generator)
 
 
-def lessons(faces: FaceSet, teacher: Teacher, *, surrogates: int, seed: int = 0) -> Lessons:
-    """faces: of the training identities. surrogates: how many to make of them with the network that ships."""
+def _standard(scores: Tensor) -> Tensor:
+    return (scores - scores.mean()) / scores.std()
+
+
+def surrogates_of(faces: FaceSet, count: int, *, seed: int = 0) -> NDArray[np.uint8]:
+    """(count, 128, 128, 3) uint8 RGB: of random ones of the faces, by the network that ships."""
     rng = np.random.default_rng(seed)
-    some = faces.take(rng.integers(0, len(faces), surrogates))
-    made = modify(OnnxEngine(), some.crops, some.landmarks, random_keys(len(some), rng))
-    return Lessons(faces.crops, made, teacher.embed(np.concatenate([faces.crops, made])), teacher.score(made))
+    some = faces.take(rng.integers(0, len(faces), count))
+    return modify(OnnxEngine(), some.crops, some.landmarks, random_keys(len(some), rng))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -219,11 +233,13 @@ def main(argv: list[str] | None = None) -> None:
     if args.start is not None:
         network.load_state_dict(torch.load(args.start, weights_only=True))
     if args.minutes > 0 or args.natural_minutes > 0:
-        taught = lessons(faces, Teacher(args.models or models_of(args.data)), surrogates=args.surrogates)
+        teacher, surrogates = Teacher(args.models or models_of(args.data)), surrogates_of(faces, args.surrogates)
+        scores = teacher.score(surrogates)
         if args.minutes > 0:
-            fit(network, taught, minutes=args.minutes)
+            embeddings = teacher.embed(np.concatenate([faces.crops, surrogates]))
+            fit(network, Lessons(faces.crops, surrogates, embeddings, scores), minutes=args.minutes)
         if args.natural_minutes > 0:
-            fit_natural(network, taught, minutes=args.natural_minutes)
+            fit_natural(network, surrogates, scores, minutes=args.natural_minutes)
     if args.attribute_minutes > 0:
         fit_attributes(network, faces, minutes=args.attribute_minutes)
     torch.save(network.state_dict(), args.out)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from mfm_edge.factors import ATTRIBUTES
-from training.efficientnet import CHANNELS, EfficientNet
+from training.efficientnet import CHANNELS
 from training.recogniser import FEATURE_CHANNELS
 from training.style_space import window
 
@@ -58,18 +58,11 @@ class ProjectedDiscriminator(nn.Module):
     """Heads on random mixtures of a frozen ImageNet network's feature maps (Sauer et al. 2021, "Projected GANs converge
     faster"), which sees colour, hair and skin, as the recogniser does not.
 
-    `look` at pictures (N,3,128,128). What is seen -> four maps of patch scores, and attribute logits (N,A) from the
-    deepest.
+    What `EfficientNet.look` sees -> four maps of patch scores, and attribute logits (N,A) from the deepest.
     """
 
-    WIDTH = 64
-    SIDE = 160  # px, at which it looks
-    NEAR = 0.875  # of a crop's side is looked at: the window and a little around it
-
-    def __init__(self, backbone: EfficientNet) -> None:
+    def __init__(self, width: int = 64) -> None:
         super().__init__()
-        self._backbone = (backbone,)  # not a part of this module: its weights never change and are not saved
-        width = self.WIDTH
         self.mix = nn.ModuleList(nn.Conv2d(c, width, 1, bias=False) for c in CHANNELS)
         self.blend = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1, bias=False) for _ in CHANNELS[1:])
         for layer in (*self.mix, *self.blend):
@@ -77,21 +70,6 @@ class ProjectedDiscriminator(nn.Module):
             layer.requires_grad_(False)
         self.heads = nn.ModuleList(_head(width, stride) for stride in (2, 1, 1, 1))
         self.attributes = nn.Sequential(nn.Linear(CHANNELS[-1] * 2, 128), nn.SiLU(), nn.Linear(128, len(ATTRIBUTES)))
-
-    def look(self, x: Tensor, *, straight: bool = False) -> list[Tensor]:
-        """Feature maps of each picture in a view drawn anew, or all in the same. Otherwise whoever sees the same
-        photographs for days would know them by heart."""
-        n = len(x)
-        noise = torch.zeros if straight else torch.randn
-        zoom, shift = self.NEAR * (1 + 0.06 * noise(n)), 0.05 * noise(n, 2)
-        turned = torch.where(noise(n) < 0, -1.0, 1.0)  # mirrored
-        across, down = torch.zeros(n, 2, 3).unbind(1)
-        across[:, 0], across[:, 2], down[:, 1], down[:, 2] = zoom * turned, shift[:, 0], zoom, shift[:, 1]
-        theta = torch.stack([across, down], 1).to(x)
-        grid = F.affine_grid(theta, [n, 3, self.SIDE, self.SIDE], align_corners=False)
-        seen = F.grid_sample(x, grid, align_corners=False, padding_mode="border")
-        gain, offset = 1 + 0.1 * noise(n, 1, 1, 1).to(x), 0.1 * noise(n, 1, 1, 1).to(x)
-        return self._backbone[0](seen * gain + offset)
 
     def forward(self, features: list[Tensor]) -> tuple[list[Tensor], Tensor]:
         mixed = [mix(f) for mix, f in zip(self.mix, features, strict=True)]

@@ -57,11 +57,11 @@ class Trainer:
         self.average.load_state_dict(self.modifier.state_dict())
         self.patches = PatchDiscriminator().to(device, memory_format=layout)
         self.heads = FeatureDiscriminator().to(device, memory_format=layout)
-        backbone = EfficientNet().to(device, memory_format=layout)
-        self.projected = ProjectedDiscriminator(backbone).to(device, memory_format=layout)
+        self.backbone = EfficientNet().to(device, memory_format=layout)
+        self.projected = ProjectedDiscriminator().to(device, memory_format=layout)
         if config.bfloat16:
             draw_in_bfloat16(self.modifier)
-            judge_in_bfloat16(self.patches, self.heads, self.projected, backbone)
+            judge_in_bfloat16(self.patches, self.heads, self.projected, self.backbone)
         self.modifier.decoder.finish.requires_grad_(False)  # learns in phase 3
         self.optimiser = torch.optim.AdamW(self._drawing(), config.learning_rate, betas=(0.5, 0.99), weight_decay=1e-4)
         self.discriminator_optimiser = torch.optim.Adam(
@@ -162,7 +162,6 @@ class Trainer:
             shown = encoder.context.lit(context, encoder.relight(lit, keys.light) - lit)
             fits = encoder.person.expected(encoder.person.imagined(shown[:swaps], keys.person[:swaps]))
             keys.person[:swaps, :COORDINATES] = encoder.person.like(encoder.coordinates(real_target), fits)
-            self.modifier.decoder.traits.leave_out(keys.mark[:swaps])  # the photograph has its own
         expected, likely = encoder.person.expected(context), encoder.person.likely(shown)
         styles = encoder(x, landmarks, *keys.style_inputs())
         change = self.modifier.change(x, landmarks, styles, keys.scramble())
@@ -196,13 +195,12 @@ class Trainer:
         terms["landmarks"] = losses.moved_landmarks(read, torch.cat([read_x, read_x[pick]])[:fakes])
         scores, feature_logits = self.heads([f[:fakes] for f in features])
         patch_scores, patch_logits = self.patches(fake)
-        looks = self.projected.look(fake)
+        looks = self.backbone.look(fake)
         projected_scores, projected_logits = self.projected(looks)
         terms["gan"] = losses.hinge_generator([*scores, *patch_scores, *projected_scores])
         if self.rater is not None:
-            terms["unnatural"] = losses.unnatural(
-                self.rater(quarters([f[:fakes] for f in features])), config.wanted_rating
-            )
+            rating = self.rater(quarters([*(f[:fakes] for f in features), *looks]))
+            terms["unnatural"] = losses.unnatural(rating, config.wanted_rating)
         for name, wanted in (("attr_cls", keys.attributes), ("attr_kept", kept)):
             terms[name] = sum(
                 losses.attribute_classification(logits[:n], wanted)
@@ -273,7 +271,7 @@ class Trainer:
             laid_over = change.grain + bands.to_window(*bands.show(change.scrambled))
             real = squeeze(self.modifier.decoder.draw(x, laid_over), self.modifier.bend)
             _, real_features = self.recogniser(real, view)
-            real_looks = self.projected.look(real)
+            real_looks = self.backbone.look(real)
         told, attributes = dict[str, Tensor](), list[Tensor]()
         for name, judge, shown, made in (
             ("v_features", self.heads, real_features, fake_features),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from training import critic
-from training.critic import SIZE, CriticNetwork, Lessons, Teacher, fit, fit_attributes, fit_natural, lessons, main
+from training.critic import SIZE, CriticNetwork, Lessons, Teacher, fit, fit_attributes, fit_natural, main, surrogates_of
 from training.data import FaceSet, load_faces
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,12 +38,11 @@ def test_it_learns_what_its_teachers_say_up_to_shift_and_scale(faces: FaceSet) -
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data/celeba")
-def test_lessons_are_faces_of_training_and_their_surrogates() -> None:
+def test_lessons_are_surrogates_of_training_faces() -> None:
     everybody = load_faces(DATA, "train", limit=5)
-    taught = lessons(everybody, Teacher(DATA.parents[1] / "models"), surrogates=3)
-    assert taught.surrogates.shape == (3, 128, 128, 3) and taught.scores.shape == (3,)
-    assert np.array_equal(taught.faces, everybody.crops) and taught.embeddings.shape == (8, SIZE)
-    for surrogate in taught.surrogates:  # around the face they are who they were
+    made = surrogates_of(everybody, 3)
+    assert made.shape == (3, 128, 128, 3) and np.array_equal(made, surrogates_of(everybody, 3))
+    for surrogate in made:  # around the face they are who they were
         original = everybody.crops[np.abs(surrogate.astype(int) - everybody.crops).mean((1, 2, 3)).argmin()]
         assert np.array_equal(surrogate[:20], original[:20]) and not np.array_equal(surrogate, original)
 
@@ -62,15 +61,26 @@ def test_teachers_know_people_and_what_is_natural() -> None:
 
 
 def test_a_run_goes_on_from_an_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faces: FaceSet) -> None:
-    taught = Lessons(faces.crops[:8], faces.crops[8:12], torch.randn(12, SIZE), torch.randn(4))
-    for name, value in (("load_faces", faces), ("Teacher", None), ("lessons", taught)):
+
+    class Told(Teacher):
+        def __init__(self, models: Path) -> None:
+            assert models == tmp_path
+
+        def embed(self, crops: np.ndarray) -> Tensor:
+            return torch.randn(len(crops), SIZE)
+
+        def score(self, crops: np.ndarray) -> Tensor:
+            return torch.randn(len(crops))
+
+    monkeypatch.setattr(critic, "Teacher", Told)
+    for name, value in (("load_faces", faces.take(slice(8))), ("surrogates_of", faces.crops[8:12])):
         monkeypatch.setattr(critic, name, lambda *_, value=value, **__: value)
 
     def run(out: str, start: str | None, *, all_of_it: float, natural: float, attributes: float) -> dict[str, Tensor]:
         given = {"minutes": all_of_it, "natural-minutes": natural, "attribute-minutes": attributes}
         options = [part for name, value in given.items() for part in (f"--{name}", str(value))]
         before = [] if start is None else ["--start", str(tmp_path / start)]
-        main(["--data", str(tmp_path), "--out", str(tmp_path / out), *options, *before])
+        main(["--data", str(tmp_path), "--models", str(tmp_path), "--out", str(tmp_path / out), *options, *before])
         return dict(torch.load(tmp_path / out, weights_only=True))
 
     def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
@@ -89,9 +99,9 @@ def test_a_run_goes_on_from_an_earlier_one(tmp_path: Path, monkeypatch: pytest.M
 def test_it_learns_what_is_natural_by_what_it_sees_anyway(faces: FaceSet) -> None:
     crops = faces.crops[:48]
     shade = crops[:, 28:76, 16:112].mean((1, 2, 3)) - crops[:, 76:124, 16:112].mean((1, 2, 3))
-    taught = Lessons(crops[:2], crops, torch.randn(50, SIZE), torch.from_numpy(30 + 0.1 * shade).float())
     torch.manual_seed(0)
-    network = fit_natural(CriticNetwork(widths=(8, 8, 8, 8)), taught, minutes=0.2)
+    scores = torch.from_numpy(30 + 0.1 * shade).float()
+    network = fit_natural(CriticNetwork(widths=(8, 8, 8, 8)), crops, scores, minutes=0.2)
     with torch.no_grad():
         pictures = torch.from_numpy(critic.look_at(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
         natural = network(pictures)[1].numpy()
