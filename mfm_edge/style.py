@@ -73,8 +73,7 @@ class StyleKey:
     light: (LIGHTS,) float32, +1 or -1: how the key lights the face differently, back again in the other direction.
     order: (DETAILS,) int64: where each component of unexpected detail comes from, a permutation within every
     NEIGHBOURS of them; signs: (DETAILS,) float32, +1 or -1, by which they are multiplied then.
-    mark: (DETAILS,) float32, +1 or -1, by which the key is known again, and, where it leaves no mark, traits of the
-    person; it says nothing about order and signs.
+    mark: (DETAILS,) float32, +1 or -1, by which the key is known again; it says nothing about order and signs.
     signature_from, signature_to: (STYLE_SIZE,) float32, zero inside the face: of the face that comes in, and of the
     one that goes out.
     known: (1,) float32: 1 where a key that restores is known to be the right one, 0 where its mark alone has to tell.

@@ -26,7 +26,9 @@ LIGHT_GRID = SIDE // 2  # 48: cells of 2 px; finer detail is grain
 COLOUR_GRID = SIDE // 4  # 24: cells of 4 px
 BLOCKS = SIDE // BLOCK  # 12: coarse coefficients of luminance a side; of colour there are half as many
 HIDDEN_SHARE = 0.1  # detail whose wavelets lie in the face by this share of their energy is hidden
-DAMPING = 0.27  # of unexpected detail in the surrogate; its noise grows by the inverse of it when restored
+DAMPING = 0.27, 0.2, 0.27
+"""Of unexpected detail in the surrogate, by portion; its noise grows by the inverse of it when restored. Fine detail
+says least of who somebody is, and looks worst where it does not belong."""
 RIM = 0.5  # detail that lies in the face by less than this is damped as if it did by that much
 GRAIN_DAMPING = 0.5
 COARSE, COLOUR, GRAIN = 0, 2, 3  # portions of these numbers
@@ -87,10 +89,9 @@ class Bands(nn.Module):
             self.register_buffer(name, value, persistent=False)
         parts = zip(depths, space.axes(), space.spreads(), strict=True)
         for i, (depth, axes, spread) in enumerate(parts):
-            self.register_buffer(f"damping{i}", DAMPING ** depth.clamp_min(RIM), persistent=False)
+            self.register_buffer(f"damping{i}", DAMPING[i] ** depth.clamp_min(RIM), persistent=False)
             self.register_buffer(f"axes{i}", torch.from_numpy(axes), persistent=False)
             self.register_buffer(f"spread{i}", torch.from_numpy(spread), persistent=False)
-        self.register_buffer("share", depths[0], persistent=False)  # of the face, of each of the coarse portion
         self.register_buffer(f"damping{GRAIN}", torch.full((len(grain),), GRAIN_DAMPING), persistent=False)
 
     def damping(self, portion: int) -> Tensor:

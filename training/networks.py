@@ -28,7 +28,6 @@ from training.noise import Noise
 from training.style_encoder import StyleEncoder, StyleReader
 from training.style_space import StyleSpace, border, window
 from training.tone import BRIGHTEST, tone, untone
-from training.traits import Traits
 
 __all__ = ["LATENT_CHANNELS", "Change", "ContentEncoder", "Decoder", "Modifier", "repeat_add"]
 
@@ -128,7 +127,7 @@ class Decoder(nn.Module):
     def __init__(self, bands: Bands) -> None:
         super().__init__()
         self.bands = bands
-        self.mark, self.traits = Mark(bands), Traits(bands)
+        self.mark = Mark(bands)
         self.reader = StyleReader()
         self.blocks = nn.ModuleList([Block(d, style=True) for d in (1, 2, 4, 1, 2)])
         self.narrow = nn.Conv2d(LATENT_CHANNELS, 63, 1)
@@ -160,16 +159,14 @@ class Decoder(nn.Module):
             h = block(h, code)
         return h
 
-    def first_look(self, h: Tensor, known: Tensor, traits: Tensor) -> Tensor:
-        """Features, what is known of the luminance (coefficients) and traits (N,K) -> the coarse portion that the face
-        should have.
+    def first_look(self, h: Tensor, known: Tensor) -> Tensor:
+        """Features and what is known of the luminance (coefficients) -> the coarse portion that the face should have.
 
         Drawn so that together with what is known nothing is much brighter or darker than a picture can be: one clipped
         spot of a surrogate is noise all over the restored face. The same holds for `look_again`.
         """
         bands, no_colour = self.bands, torch.zeros_like(h[:, :2])
         coarse, *nothing = bands.hidden(bands.from_large_cells(self.coarse(h)), no_colour)
-        coarse = traits + coarse
         cells = bands.large_cells(known + bands.show([coarse, *nothing])[0])
         beyond = bands.from_large_cells(cells - cells.clamp(-BRIGHTEST, BRIGHTEST))
         return coarse - bands.hidden(beyond, no_colour)[0]
@@ -235,8 +232,6 @@ class Decoder(nn.Module):
         stays = bands.stays(light, colour)[0]
         nothing = [torch.zeros_like(part) for part in own]
         known_from = stays + bands.show(nothing, picture_from)[0]
-        traits = self.traits(mark)
-        traits_from, traits_to = torch.where(surrogate, 0.0, traits), torch.where(surrogate, traits, 0.0)
 
         def components(portion: int, left: Tensor) -> Tensor:
             return bands.components(portion, torch.where(surrogate, left, left / bands.damping(portion)))
@@ -250,7 +245,7 @@ class Decoder(nn.Module):
             return bands.unfold(portion, shuffled + torch.where(surrogate, own_mark, 0.0)) * faint, shuffled
 
         h_from = self.think(latent_from, code_from)
-        _, drawn_from = self.look_again(h_from, self.first_look(h_from, known_from, traits_from), light, known_from)
+        _, drawn_from = self.look_again(h_from, self.first_look(h_from, known_from), light, known_from)
         left = [part - drawn for part, drawn in zip(own, drawn_from, strict=True)]
         evidence = self.mark.evidence([components(portion, part) for portion, part in enumerate(left)], mark)
         found = self.mark.trust(evidence)
@@ -261,7 +256,7 @@ class Decoder(nn.Module):
         picture_to = self.reader(code_to)
         picture, known_to = picture_to - picture_from, stays + bands.show(nothing, picture_to)[0]
         h_to = self.think(repeat_add(latent_to, doubt), code_to)
-        drawn_coarse = self.first_look(h_to, known_to, traits_to)
+        drawn_coarse = self.first_look(h_to, known_to)
         scrambled, parts = zip(*(scramble(portion, part) for portion, part in enumerate(left)), strict=True)
         coarse = drawn_coarse + scrambled[0]
         middle = light + bands.show([coarse - own[0], *nothing[1:]], picture)[0]

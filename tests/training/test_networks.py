@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from mfm_edge.align import TEMPLATE
 from mfm_edge.headroom import bend, stretch
 from mfm_edge.style import COORDINATES, expand
-from training.bands import COLOUR, GRAIN
+from training.bands import GRAIN
 from training.channel import quantise
 from training.keys import Keys, random_keys
 from training.networks import Modifier, read_back, repeat_add
@@ -77,7 +77,8 @@ def test_what_would_be_clipped_comes_back(network, x, places, keys):
 
     with_headroom = psnr()
     network.bend.zero_()
-    assert (with_headroom > psnr() + 2).all()
+    gained = with_headroom - psnr()
+    assert (gained > 0).all() and gained.median() > 2
     assert bend().any()  # which every network shares
 
 
@@ -138,12 +139,11 @@ def test_what_is_drawn_stays_within_what_a_picture_can_show(network, x, places, 
 
 @torch.no_grad()
 def test_what_a_key_scrambles_is_told_apart_from_what_is_drawn(network, x, places, keys):
-    """Opposite signs make the opposite of it, and leave the coarse drawing, with its traits, alone."""
+    """Opposite signs make the opposite of it, and leave the coarse drawing alone."""
     styles = network.style_encoder(x, places, *keys.style_inputs())
     one = network.change(x, places, styles, (keys.order, keys.signs, keys.mark))
-    bands, mark = network.decoder.bands, -keys.mark
-    mark[:, bands.key_places(COLOUR)] *= -1
-    other = network.change(x, places, styles, (keys.order, -keys.signs, mark))
+    bands = network.decoder.bands
+    other = network.change(x, places, styles, (keys.order, -keys.signs, -keys.mark))
     laid_over = [bands.to_window(*bands.show(c.scrambled)) for c in (one, other)]
     assert laid_over[0].abs().mean() > 1e-3 and one.grain.abs().mean() > 1e-3
     torch.testing.assert_close(laid_over[1], -laid_over[0], atol=1e-4, rtol=0)
@@ -253,14 +253,16 @@ def test_what_is_expected_of_the_original_does_not_depend_on_the_light_that_a_ke
 def test_a_real_person_can_be_asked_for(network, x, places, keys):
     """What `like` finds makes just that person, until the networks beside the linear part have learned otherwise."""
     encoder = network.style_encoder
-    wanted, context = encoder.coordinates(x.roll(1, 0)), encoder.context(x, places, encoder.light(x))
-    surroundings = keys.person[:, COORDINATES:]
-    imagined = encoder.person.imagined(context, keys.person)
-    person = encoder.person.like(wanted, encoder.person.expected(imagined))
+    context, surroundings = encoder.context(x, places, encoder.light(x)), keys.person[:, COORDINATES:]
+    fits = encoder.person.expected(encoder.person.imagined(context, keys.person))
+    nearer = torch.linspace(0.05, 1, len(x))[:, None]  # these are further apart than real people
+    wanted = fits + nearer * (encoder.coordinates(x.roll(1, 0)) - fits)
+    person = encoder.person.like(wanted, fits)
     asked = encoder.person(context, context, torch.cat([person, surroundings], 1), torch.zeros(len(x), 17))[1]
     within = person.square().mean(1).sqrt() < 1.99
-    assert within.any()
+    assert within.any() and not within.all()
     torch.testing.assert_close(asked[within], wanted[within], atol=1e-3, rtol=1e-3)
+    assert ((asked - fits)[~within].norm(dim=1) < (wanted - fits)[~within].norm(dim=1)).all()
 
 
 @torch.no_grad()
