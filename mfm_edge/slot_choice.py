@@ -36,8 +36,8 @@ as the original has it, against how natural it is: what is asked for goes before
 AT_A_TIME, MOST, NATURAL = 4, 12, 0.25
 """How many keys a face is tried under: so many at a time, which takes two to three times as long as a face does in a
 frame, until the one it would take is by so many standard deviations more natural than the mean of all surrogates and
-has what was asked for; MOST at most, seven on average. Of all surrogates one in five is expected to be rated broken
-(training/ratings.py), of those that are taken one in sixteen."""
+has what was asked for; MOST at most, eight on average. Of all surrogates one in six is expected to be rated below 2.25
+(training/ratings.py, photographs 3.65), of those that are taken one in eleven."""
 
 
 class SlotChoice:

@@ -27,7 +27,7 @@ class Weights:
     push_features: float = 6.5  # the same for the local features
     pull: float = 2.0  # y towards a real face that has the asked-for coordinates
     clipped: float = 300.0  # y within the range of uint8: what is clipped cannot be restored
-    landmarks: float = 10.0  # of y where x has them
+    landmarks: float = 40.0  # of y where x has them
     unexpected: float = 6.0  # what of x its content and coordinates do not let expect: the key has to hide it
     # What training/information.py bounds, in nats; 0 spares its networks altogether. Measured, not shipped.
     information_anonymised: float = 0.0  # eq. 8 and 12: what y tells of the person of x, as little as possible
@@ -51,8 +51,8 @@ class Config:
 
     batch: int = 8
     seed: int = 0
-    learning_rate: float = 4e-4
-    discriminator_learning_rate: float = 8e-4
+    learning_rate: float = 2e-4
+    discriminator_learning_rate: float = 4e-4
     information_rate: float = 1e-3  # of the networks that bound information, where any of their weights is not 0
     ema: float = 0.999
     push_start: int = 100
@@ -60,7 +60,7 @@ class Config:
     margin: float = 1.1
     wanted_rating: float = 3.5
     chips: tuple[int, ...] = (120, 128, 136, 150)
-    cool_down: float = 0.5  # share of a run's minutes at its end in which the rates fall to nothing, linearly
+    cool_down: float = 0.6  # share of a run's minutes at its end in which the rates fall to nothing, linearly
     swap_share: float = 0.5  # share of a batch of which the key asks for a real other face
     small_share: float = 0.25  # share of a batch that is seen small or dark, as in frames
     phase1_steps: int = 600
