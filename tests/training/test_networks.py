@@ -127,6 +127,7 @@ def test_the_last_touch_is_given_to_restored_faces_alone(network, x, places, key
 @torch.no_grad()
 def test_what_is_drawn_stays_within_what_a_picture_can_show(network, x, places, keys):
     """However wild the network: a surrogate that is clipped cannot be restored."""
+    keys = replace(keys, person=0.8 * keys.person)  # nobody who is clipped however the network draws
     clipped = (network(x, places, *keys.inputs()).abs() > 1).float().mean()
     for times in (4, 5):
         network.decoder.coarse[-1].weight.mul_(times)
