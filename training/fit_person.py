@@ -63,9 +63,8 @@ def between_people(left: Tensor, whose: Tensor) -> Tensor:
     what few pictures make of them by chance. Light, hair and hats differ between pictures of one person, too: nine
     tenths of what is unexpected do. With one picture of each nothing can be told apart, and it is that of pictures."""
     _, person, pictures = whose.unique(return_inverse=True, return_counts=True)
-    total = _covariance(left)
     if len(pictures) == len(left):
-        return total
+        return _covariance(left)
     mean = torch.zeros(len(pictures), left.shape[1], dtype=left.dtype).index_add(0, person, left) / pictures[:, None]
     apart = left - mean[person]
     within = apart.T @ apart / (len(left) - len(pictures))

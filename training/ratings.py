@@ -53,8 +53,8 @@ class Eyes:
         found = []
         for start in range(0, len(crops), batch):
             x = to_tensor(np.ascontiguousarray(crops[start : start + batch]))
-            maps = self.recogniser(x, View.straight(len(x), CHIP))[1], self.other.look(x, straight=True)
-            found.append(quarters([*maps[0], *maps[1]]))
+            _, maps = self.recogniser(x, View.straight(len(x), CHIP))
+            found.append(quarters([*maps, *self.other.look(x, straight=True)]))
         return torch.cat(found).numpy()
 
 

@@ -77,8 +77,7 @@ def test_what_would_be_clipped_comes_back(network, x, places, keys):
 
     with_headroom = psnr()
     network.bend.zero_()
-    gained = with_headroom - psnr()
-    assert (gained > 0).all() and gained.median() > 2
+    assert (with_headroom > psnr() + 2).all()
     assert bend().any()  # which every network shares
 
 

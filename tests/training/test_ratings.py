@@ -30,7 +30,7 @@ def test_ratings_of_people_who_were_left_out_are_foreseen() -> None:
     assert (ratings[~by_eye] == MOST).all() and expected[~by_eye].mean() > expected[by_eye].max() - 0.3
     of_one = [people == person for person in np.unique(people[by_eye])]
     apart = [np.concatenate([values[one] - values[one].mean() for one in of_one]) for values in (expected, ratings)]
-    assert np.corrcoef(*apart)[0, 1] > 0.54
+    assert np.corrcoef(*apart)[0, 1] > 0.57
     taken = [ratings[one][expected[one].argmax()] for one in of_one]
     assert np.mean(taken) > ratings[by_eye].mean() + 0.4
 
