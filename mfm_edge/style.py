@@ -27,6 +27,8 @@ __all__ = [
     "COORDINATES",
     "DETAILS",
     "DIRECTION_CELLS",
+    "IDENTITY",
+    "KEY_BIT",
     "LIGHTS",
     "NEIGHBOURS",
     "PLANE",
@@ -56,6 +58,8 @@ DETAILS = WINDOW[2] ** 2 * 9 // 8
 NEIGHBOURS = 9  # components of detail that the key shuffles among each other
 DIRECTION_CELLS = 8
 CELLS_AN_ATTRIBUTE = 2
+IDENTITY = 32  # key bits, the first in a signature, that say whose features are drawn
+KEY_BIT = 0.5  # how loudly the style code tells one, with its sign
 
 _SLOT_LABEL = b"mfm_edge face key/1 slot "
 
@@ -172,7 +176,7 @@ def signature(bits: NDArray[np.bool_], attributes: FloatArray) -> FloatArray:
     start = DIRECTION_CELLS + wide.shape[-1]
     code[..., cells[:DIRECTION_CELLS]] = 1.0
     code[..., cells[DIRECTION_CELLS:start]] = wide
-    code[..., cells[start:]] = np.where(bits[..., : len(cells) - start], 0.5, -0.5)
+    code[..., cells[start:]] = np.where(bits[..., : len(cells) - start], KEY_BIT, -KEY_BIT)
     return code
 
 

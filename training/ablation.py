@@ -100,7 +100,7 @@ def _variant(name: str, args: argparse.Namespace, faces: FaceSet, recogniser: Re
     networks, phase1 = unpack(args.start)
     save_atomically(phase1, folder / "phase1.pt")
     torch.manual_seed(config.seed)
-    trainer = Trainer(faces, Phase1.load(phase1), recogniser, config, Processes.join())
+    trainer = Trainer(faces, Phase1.load(phase1).complete(faces, config), recogniser, config, Processes.join())
     trainer.start_from(networks)
     before = trainer.steps
     torch.manual_seed(config.seed)  # networks of bounds took numbers that the others did not

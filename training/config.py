@@ -19,6 +19,7 @@ class Weights:
     adv: float = 0.0  # eq. 3, on fixed identity labels
     feat: float = 24.0  # eq. 4
     feat_local: float = 21.0  # the same for the local features, as push_features
+    identity: float = 10.0  # whose features are drawn is whom the key asks for
     rec: float = 1.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
     gan: float = 5.0  # hinge loss of all discriminators
@@ -38,7 +39,7 @@ class Weights:
 # The paper's own weights (below its equation 7), for comparison: nothing that measurement added.
 PAPER_WEIGHTS = Weights(
     b_anonymised=20, b_restored=20, attr_cls=20, attr_kept=0, likely=0, adv=1, feat=10, rec=20, domain_cls=20, gan=1,
-    feat_local=0, push=0, push_features=0, pull=0, clipped=0, landmarks=0, unexpected=0, unnatural=0,
+    feat_local=0, identity=0, push=0, push_features=0, pull=0, clipped=0, landmarks=0, unexpected=0, unnatural=0,
 )  # fmt: skip
 
 
@@ -53,6 +54,7 @@ class Config:
     seed: int = 0
     learning_rate: float = 2e-4
     discriminator_learning_rate: float = 4e-4
+    injection_rate: float = 1.0  # of what draws an identity, against all else that draws
     information_rate: float = 1e-3  # of the networks that bound information, where any of their weights is not 0
     ema: float = 0.999
     push_start: int = 100

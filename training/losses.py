@@ -12,6 +12,7 @@ from training.recogniser import distance
 __all__ = [
     "adversarial_identity",
     "appearance",
+    "asked_identity",
     "attribute_classification",
     "clipped",
     "domain_classification",
@@ -61,6 +62,12 @@ def feature_dissimilarity(a: Tensor, b: Tensor, alike: Tensor) -> Tensor:
     """One term of L_feat, equations 4a and 4b: max(0, cos(C_feat(a), C_feat(b))), the cosine counted from `alike`,
     that of two different people, since this recogniser's embeddings are far from orthogonal."""
     return F.relu(F.cosine_similarity(a, b) - alike).mean() / (1 - alike)
+
+
+def asked_identity(apart: Tensor, asked: Tensor) -> Tensor:
+    """How two keys' faces of one original differ, in numbers (N,IDENTITY), against how what they ask for does: 1 - cos.
+    The original, its light and the view have no part in differences."""
+    return 1 - F.cosine_similarity(apart, asked).mean()
 
 
 def reconstruction(restored: Tensor, original: Tensor) -> Tensor:

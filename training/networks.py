@@ -23,6 +23,7 @@ from mfm_edge.style import PLANE, STYLE_SIZE
 from mfm_edge.types import WINDOW
 from training.bands import GRAIN, Bands
 from training.finish import Finish
+from training.identity import IdentityInjection
 from training.mark import Mark
 from training.noise import Noise
 from training.style_encoder import StyleEncoder, StyleReader
@@ -49,7 +50,8 @@ def read_back(latent: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Bottleneck residual block 256 -> 64 -> 256; with `style`, features are modulated by the style code."""
+    """Bottleneck residual block 256 -> 64 -> 256; with `style`, features are modulated by the style code, and by what
+    its identity adds (N,128) to that."""
 
     def __init__(self, dilation: int = 1, style: bool = False) -> None:
         super().__init__()
@@ -61,10 +63,10 @@ class Block(nn.Module):
             self.expand.bias.zero_()
         self.modulate = nn.Sequential(nn.Linear(STYLE_SIZE, 128), nn.SiLU(), nn.Linear(128, 128)) if style else None
 
-    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, code: Tensor | None = None, identity: Tensor | None = None) -> Tensor:
         h = self.reduce(x)  # (N,64,24,24)
         if self.modulate is not None:
-            scale, shift = self.modulate(code)[:, :, None, None].chunk(2, 1)
+            scale, shift = (self.modulate(code) + identity)[:, :, None, None].chunk(2, 1)
             h = h * (1 + scale) + shift
         return x + self.expand(F.silu(self.conv(F.silu(h))))
 
@@ -130,6 +132,7 @@ class Decoder(nn.Module):
         self.mark = Mark(bands)
         self.reader = StyleReader()
         self.blocks = nn.ModuleList([Block(d, style=True) for d in (1, 2, 4, 1, 2)])
+        self.identity = IdentityInjection(LATENT_CHANNELS, len(self.blocks))
         self.narrow = nn.Conv2d(LATENT_CHANNELS, 63, 1)
         self.refine = nn.Sequential(
             nn.Conv2d(64, 64, 3, padding=1), nn.SiLU(),
@@ -154,9 +157,10 @@ class Decoder(nn.Module):
 
     def think(self, latent: Tensor, code: Tensor) -> Tensor:
         """Summed latent (N,256,32,32) and style code (N,1024) -> features of the face to draw (N,256,24,24)."""
-        h = window(latent, 4)
-        for block in self.blocks:
-            h = block(h, code)
+        features, modulations = self.identity(self.reader.identity(code))
+        h = window(latent, 4) + features
+        for block, modulation in zip(self.blocks, modulations, strict=True):
+            h = block(h, code, modulation)
         return h
 
     def first_look(self, h: Tensor, known: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ and the reader of landmarks, which stay as they are in phase 2."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,8 +16,11 @@ from torch import Tensor, nn
 from mfm_edge.factors import ATTRIBUTES
 from training.config import Config
 from training.data import FaceSet, to_tensor
+from training.fit_identity import fit_identity
 from training.fit_style_space import fit_style_space
+from training.identity import IdentitySpace
 from training.landmarks import LandmarkReader, train_landmark_reader
+from training.recogniser import Recogniser
 from training.style_space import StyleSpace, window
 
 __all__ = ["Phase1", "StyleClassifier", "train_classifier"]
@@ -65,31 +68,46 @@ def train_classifier(faces: FaceSet, *, steps: int, rng: np.random.Generator) ->
 
 @dataclass(frozen=True, slots=True)
 class Phase1:
-    """What phase 1 leaves to phase 2: the style space, and two frozen networks that serve as losses."""
+    """What phase 1 leaves to phase 2: the style space, that of identities, and two frozen networks that serve as
+    losses. The classifier does so only where the paper's losses on it have a weight."""
 
     space: StyleSpace
-    classifier: StyleClassifier
+    identity: IdentitySpace
+    classifier: StyleClassifier | None
     landmark_reader: LandmarkReader
 
     @staticmethod
-    def train(faces: FaceSet, config: Config) -> Phase1:
+    def train(faces: FaceSet, recogniser: Recogniser, config: Config) -> Phase1:
         rng = np.random.default_rng(config.seed)
         return Phase1(
             fit_style_space(faces),
-            train_classifier(faces, steps=config.phase1_steps, rng=rng),
+            fit_identity(faces, recogniser),
+            None,
             train_landmark_reader(faces, steps=config.landmark_steps, rng=rng),
-        )
+        ).complete(faces, config)
+
+    def complete(self, faces: FaceSet, config: Config) -> Phase1:
+        """With the classifier, trained if it is missing and a loss asks for it."""
+        if self.classifier is not None or not (config.weights.adv or config.weights.domain_cls):
+            return self
+        rng = np.random.default_rng(config.seed)
+        return replace(self, classifier=train_classifier(faces, steps=config.phase1_steps, rng=rng))
 
     def state(self) -> dict[str, Any]:
-        networks = {name: getattr(self, name).state_dict() for name in ("classifier", "landmark_reader")}
-        return networks | self.space.tensors()
+        parts = {"landmark_reader": self.landmark_reader.state_dict(), "identity": asdict(self.identity)}
+        if self.classifier is not None:
+            parts["classifier"] = self.classifier.state_dict()
+        return parts | self.space.tensors()
 
     @staticmethod
     def load(state: Mapping[str, Any]) -> Phase1:
         """The inverse of `state`."""
-        classifier = StyleClassifier(len(state["classifier"]["identity.bias"]))
+        classifier = None
+        if "classifier" in state:
+            classifier = StyleClassifier(len(state["classifier"]["identity.bias"]))
+            classifier.load_state_dict(state["classifier"])
+            classifier.eval().requires_grad_(False)
         reader = LandmarkReader()
-        classifier.load_state_dict(state["classifier"])
         reader.load_state_dict(state["landmark_reader"])
-        space = StyleSpace.load(state)
-        return Phase1(space, classifier.eval().requires_grad_(False), reader.eval().requires_grad_(False))
+        space, identity = StyleSpace.load(state), IdentitySpace(**state["identity"])
+        return Phase1(space, identity, classifier, reader.eval().requires_grad_(False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,9 @@ class Trainer:
         self.processes = processes or Processes()
         self.device = device = self.processes.device
         for fixed in (phase1.classifier, phase1.landmark_reader, recogniser):
-            fixed.to(device)
+            if fixed is not None:
+                fixed.to(device)
+        self.identity = phase1.identity.to(device)
         self.targets = TargetFinder(faces)
         layout = torch.channels_last
         self.modifier = Modifier(phase1.space).to(device, memory_format=layout)
@@ -63,7 +65,10 @@ class Trainer:
             draw_in_bfloat16(self.modifier)
             judge_in_bfloat16(self.patches, self.heads, self.projected, self.backbone)
         self.modifier.decoder.finish.requires_grad_(False)  # learns in phase 3
-        self.optimiser = torch.optim.AdamW(self._drawing(), config.learning_rate, betas=(0.5, 0.99), weight_decay=1e-4)
+        injection = list(self.modifier.decoder.identity.parameters())
+        others = [p for p in self._drawing() if not any(p is one for one in injection)]
+        groups = [{"params": others, "share": 1.0}, {"params": injection, "share": config.injection_rate}]
+        self.optimiser = torch.optim.AdamW(groups, config.learning_rate, betas=(0.5, 0.99), weight_decay=1e-4)
         self.discriminator_optimiser = torch.optim.Adam(
             self._judging(),
             config.discriminator_learning_rate,
@@ -107,7 +112,7 @@ class Trainer:
             (self.discriminator_optimiser, self.config.discriminator_learning_rate),
         ):
             for group in optimiser.param_groups:
-                group["lr"] = rate * factor
+                group["lr"] = rate * factor * group.get("share", 1.0)
 
     def begin_together(self) -> None:
         """Before the first step of several processes: the first one's weights everywhere, and faces, keys and noise of
@@ -151,10 +156,14 @@ class Trainer:
         kept = 2 * torch.cat([target_labels, labels[swaps:]]).float() - 1
         kept[(keys.attributes != 0) | ~KEPT.to(device)] = 0
         with torch.no_grad():
+            whose = self.recogniser(real_target, View.straight(swaps, 150).to(device))[0]
+            keys.signature_to[:swaps] = encoder.reader.depict(
+                keys.signature_to[:swaps], self.identity.numbers(whose, target_labels)
+            )
             embedding_x, features_x = self.recogniser(x, view)
             apart = distance(embedding_x, embedding_x.roll(1, 0)).mean()
             alike = F.cosine_similarity(embedding_x, embedding_x.roll(1, 0)).mean()
-            _, features_target = self.recogniser(real_target, view[:swaps])
+            embedding_target, features_target = self.recogniser(real_target, view[:swaps])
             read_x = self.phase1.landmark_reader(x)
             own, lit = encoder.coordinates(x), encoder.light(x)
             context = encoder.context(x, landmarks, lit)
@@ -172,9 +181,9 @@ class Trainer:
             "likely": F.binary_cross_entropy_with_logits(likely, labels.float()),
             "b_anonymised": losses.appearance(y, x),
         }
-        # In turn, because each costs a pass: a second key on x and a wrong key on y (equation 4 wants both), and the
-        # right key on what a frame and a codec left of y.
-        turn = ("wrong key", "right key", "second key")[self.steps % 3]
+        # In turn, because each costs a pass: another identity on x and a wrong key on y (equation 4 wants both), and
+        # the right key on what a frame and a codec left of y.
+        turn = ("wrong key", "right key", "other identity")[self.steps % 3]
         pick = torch.from_numpy(self.rng.permutation(n)[: n // 2]).to(device)
         if turn == "right key":
             sent = channel(y[pick])
@@ -182,7 +191,9 @@ class Trainer:
             terms["b_restored"] = losses.appearance(restored, x[pick])
         else:
             others = random_keys(len(pick), self.rng).to(device)
-            if turn == "second key":
+            identity, otherwise = (encoder.reader.identity(one.signature_to) for one in (keys[pick], others))
+            if turn == "other identity":
+                others = replace(keys[pick], signature_to=encoder.reader.depict(keys.signature_to[pick], otherwise))
                 other = self.modifier(x[pick], landmarks[pick], *others.inputs())
             else:
                 other = self.modifier(quantise(y)[pick], landmarks[pick], *others.inverse().inputs())
@@ -209,15 +220,19 @@ class Trainer:
         terms["push"] = push * losses.push_away(embedding_y, embedding_x, config.margin, apart)
         terms["push_features"] = push * losses.push_features([f[:n] for f in features], features_x)
         terms["pull"] = losses.swap([f[:swaps] for f in features], features_target, y[:swaps], real_target)
+        terms["pull"] += distance(embedding_y[:swaps], embedding_target).mean() / apart
         if turn == "right key":
             terms["rec"] = losses.reconstruction(embeddings[n:], embedding_x[pick]) / apart
         else:
             originals = [f[pick] for f in features_x]
             terms["push"] += push * losses.push_away(embeddings[n:], embedding_x[pick], config.margin, apart)
             terms["push_features"] += push * losses.push_features([f[n:] for f in features], originals)
+            told_apart = (embedding_y[pick] - embeddings[n:]) @ self.identity.analysis
+            terms["identity"] = losses.asked_identity(told_apart, identity - otherwise)
             terms["feat"] = losses.feature_dissimilarity(embeddings[n:], embedding_y[pick], alike)
             terms["feat_local"] = losses.push_features([f[n:] for f in features], [f[pick] for f in features])
         if w.adv or w.domain_cls:
+            assert self.phase1.classifier is not None  # Phase1.complete
             _, attribute_logits = self.phase1.classifier(y)
             terms["domain_cls"] = losses.domain_classification(patch_logits[:n], attribute_logits)
             if turn == "right key":
@@ -226,7 +241,7 @@ class Trainer:
         told = embedding_x, embedding_y, embeddings[n:], pick, turn
         if self.information is not None:
             terms |= self.information.terms(*told)
-        weights = dataclasses.asdict(w)
+        weights = asdict(w)
         total = torch.stack([weights[name] * term for name, term in terms.items() if weights[name]]).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()

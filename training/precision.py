@@ -15,7 +15,7 @@ def draw_in_bfloat16(modifier: Modifier) -> None:
     codes are left alone, since both directions have to find the same numbers there."""
     encoder, decoder = modifier.content_encoder, modifier.decoder
     blocks = [block for group in (encoder.blocks, decoder.blocks) for block in group]
-    heads = (decoder.narrow, decoder.refine, decoder.coarse, decoder.fine, decoder.colour)
+    heads = (decoder.identity, decoder.narrow, decoder.refine, decoder.coarse, decoder.fine, decoder.colour)
     for part in (encoder.stem, *blocks, *heads):
         _in_bfloat16(part)
 

@@ -28,8 +28,12 @@ def pack(run: Path, path: Path) -> int:
         "patches": _halve(checkpoint["patches"]),
         "heads": _halve(checkpoint["heads"]),
         "projected": _halve(checkpoint["projected"]),
-        # The space exactly: restoring rests on its parts being inverse.
-        "phase1": {name: _halve(value) if isinstance(value, dict) else value for name, value in phase1.items()},
+        # The space exactly: restoring rests on its parts being inverse. Whoever needs the classifier trains it anew.
+        "phase1": {
+            name: _halve(value) if isinstance(value, dict) else value
+            for name, value in phase1.items()
+            if name != "classifier"
+        },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")

@@ -8,7 +8,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mfm_edge.factors import ATTRIBUTES
-from mfm_edge.style import BLOCK, CELLS_AN_ATTRIBUTE, DIRECTION_CELLS, PLANE, STYLE_SIZE, signature_cells
+from mfm_edge.style import (
+    BLOCK,
+    CELLS_AN_ATTRIBUTE,
+    DIRECTION_CELLS,
+    IDENTITY,
+    KEY_BIT,
+    PLANE,
+    STYLE_SIZE,
+    signature_cells,
+)
 from training.bands import BLOCKS, Bands
 from training.person import Context, Person
 from training.style_space import StyleSpace, border, window
@@ -21,7 +30,7 @@ STYLE_GAIN = 2.0  # the picture in the style code against luminance in -1..1, so
 
 
 class StyleReader(nn.Module):
-    """Takes a style code apart: the picture, whether it is a surrogate's, and what attributes it asks for."""
+    """Takes a style code apart: the picture, whether it is a surrogate's, what attributes it asks for, and whom."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +40,9 @@ class StyleReader(nn.Module):
         direction[cells[:DIRECTION_CELLS]] = 1 / DIRECTION_CELLS
         self.register_buffer("inside", inside.view(1, STYLE_SIZE), persistent=False)
         self.register_buffer("direction", direction.view(STYLE_SIZE, 1), persistent=False)
-        own = cells[DIRECTION_CELLS:][: CELLS_AN_ATTRIBUTE * len(ATTRIBUTES)].view(len(ATTRIBUTES), CELLS_AN_ATTRIBUTE)
+        wide = CELLS_AN_ATTRIBUTE * len(ATTRIBUTES)
+        own = cells[DIRECTION_CELLS:][:wide].view(len(ATTRIBUTES), CELLS_AN_ATTRIBUTE)
+        self.register_buffer("whose", cells[DIRECTION_CELLS + wide :][:IDENTITY].clone(), persistent=False)
         self.register_buffer("asked", own[:, 0].clone(), persistent=False)
         self.register_buffer("places", torch.zeros(len(own), STYLE_SIZE).scatter_(1, own, 1.0), persistent=False)
 
@@ -47,6 +58,15 @@ class StyleReader(nn.Module):
     def attributes(self, signature: Tensor) -> Tensor:
         """Signature (N,1024) -> the attributes that it asks for (N,A), -1, 0 or +1; an original's asks for none."""
         return signature.index_select(1, self.asked)
+
+    def identity(self, style: Tensor) -> Tensor:
+        """Style code or signature (N,1024) -> the numbers (N,IDENTITY) that say whose features are drawn, as large as 1
+        for a key; zeros for an original."""
+        return style.index_select(1, self.whose) / KEY_BIT
+
+    def depict(self, signature: Tensor, identity: Tensor) -> Tensor:
+        """Signature (N,1024) that gives these numbers (N,IDENTITY) instead of its own."""
+        return signature.index_copy(1, self.whose, KEY_BIT * identity)
 
     def describe(self, signature: Tensor, attributes: Tensor) -> Tensor:
         """Signature (N,1024) that tells these attributes (N,A) instead of those that it asks for."""

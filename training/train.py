@@ -36,12 +36,16 @@ def save_atomically(value: object, path: Path) -> None:
     os.replace(partial, path)
 
 
-def run_phase1(faces: FaceSet, run: Path, config: Config) -> Phase1:
-    """Load phase 1 from the run's folder, or do it."""
+def run_phase1(faces: FaceSet, recogniser: Recogniser, run: Path, config: Config) -> Phase1:
+    """Load phase 1 from the run's folder, or do it, or what of it is missing there."""
     path = run / "phase1.pt"
     if path.exists():
-        return Phase1.load(torch.load(path, weights_only=True))
-    phase1 = Phase1.train(faces, config)
+        found = Phase1.load(torch.load(path, weights_only=True))
+        phase1 = found.complete(faces, config)
+        if phase1 is found:
+            return phase1
+    else:
+        phase1 = Phase1.train(faces, recogniser, config)
     save_atomically(phase1.state(), path)
     return phase1
 
@@ -136,7 +140,7 @@ def main(argv: list[str] | None = None) -> None:
             save_atomically(packed, args.run / "phase1.pt")
     if not processes.first:
         processes.wait()  # for the first one, which does phase 1, on the processor
-    phase1 = run_phase1(faces, args.run, config)
+    phase1 = run_phase1(faces, recogniser, args.run, config)
     if processes.first:
         processes.wait()
     trainer = Trainer(faces, phase1, recogniser, config, processes)

@@ -12,7 +12,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
+from mfm_edge.style import IDENTITY
 from training.config import Config, Weights
+from training.identity import IdentitySpace
 from training.landmarks import LandmarkReader
 from training.phase1 import Phase1, StyleClassifier
 from training.phase2 import Trainer
@@ -121,7 +123,8 @@ def test_a_training_step_keeps_everything_on_its_device(faces, space, tmp_path):
     torch.manual_seed(0)
     reader, classifier = LandmarkReader().requires_grad_(False), StyleClassifier(300).requires_grad_(False)
     with pretended() as processes:
-        trainer = Trainer(faces, Phase1(space, classifier, reader), SmallRecogniser(), config, processes)
+        identity = IdentitySpace(torch.randn(18, 128), torch.randn(128, IDENTITY))
+        trainer = Trainer(faces, Phase1(space, identity, classifier, reader), SmallRecogniser(), config, processes)
         values = [trainer.step() for _ in range(3)]  # one of every turn
         assert all(np.isfinite(list(v.values())).all() for v in values)
         assert all(parameter.device == ELSEWHERE for parameter in trainer.modifier.parameters())

@@ -110,4 +110,4 @@ def test_terms_pay_for_hiding_and_for_restoring_but_not_for_fooling():
     back = bounds.terms(c, c, c[pick], pick, "right key")["information_restored"]
     lost = bounds.terms(c, c, c[pick.flip(0)], pick, "right key")["information_restored"]
     assert back < -1 and lost > back + 1
-    assert bounds.terms(c, c, c[pick], pick, "second key").keys() == {"information_anonymised"}
+    assert bounds.terms(c, c, c[pick], pick, "other identity").keys() == {"information_anonymised"}

@@ -24,6 +24,13 @@ def test_feature_dissimilarity_is_zero_for_different_people():
     assert losses.feature_dissimilarity(a, a, alike) == pytest.approx(1.0)
 
 
+def test_identity_looks_at_the_direction_in_which_two_faces_differ():
+    asked = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    assert losses.asked_identity(0.1 * asked, asked) == pytest.approx(0)
+    assert losses.asked_identity(-asked, asked) == pytest.approx(2)
+    assert losses.asked_identity(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), asked) == pytest.approx(0.5)
+
+
 def test_push_is_zero_beyond_the_margin():
     a, b = torch.zeros(1, 2), torch.tensor([[3.0, 4.0]])
     apart = torch.tensor(2.5)

@@ -28,6 +28,8 @@ def network(space) -> Modifier:
         for last in (network.decoder.finish.light[-1], network.decoder.finish.colour):
             last.bias[-1] = -100
         network.decoder.refine[-1].weight.normal_(0, 0.3)
+        network.decoder.identity.modulate.weight.normal_(0, 0.1)
+        network.decoder.identity.widen.weight.normal_(0, 0.1)
         network.decoder.coarse[-1].weight.mul_(10)
         network.decoder.fine[-1].weight.mul_(10)
         network.decoder.colour[-1].weight.mul_(10)

@@ -11,6 +11,7 @@ from training.data import load_faces
 from training.networks import Modifier
 from training.phase1 import Phase1
 from training.phase3 import main, restored, run_phase3, score
+from training.recogniser import Recogniser
 from training.state import unpack
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -47,7 +48,7 @@ def test_only_the_last_touch_learns(modifier, faces):
 
 @needs_data
 def test_a_run_gets_it_and_keeps_all_else(faces, tmp_path):
-    phase1 = Phase1.train(faces, Config(phase1_steps=2, landmark_steps=2))
+    phase1 = Phase1.train(faces, Recogniser(SHARED / "models"), Config(phase1_steps=2, landmark_steps=2))
     torch.save(phase1.state(), tmp_path / "phase1.pt")
     weights = Modifier(phase1.space).state_dict()
     networks = {name: {k: w.clone() for k, w in weights.items()} for name in ("average", "modifier")}

@@ -14,6 +14,7 @@ def run(tmp_path):
     phase1 = {
         "classifier": weights,
         "landmark_reader": weights,
+        "identity": {"expected": torch.randn(3, 4), "analysis": torch.randn(4, 2)},
         "analysis": torch.randn(4, 2),
         "synthesis": torch.randn(2, 4),
         "rest": torch.randn(4, 1),
@@ -31,6 +32,7 @@ def test_state_comes_back_the_style_space_exactly(run):
     assert networks["steps"] == 7
     torch.testing.assert_close(networks["modifier"]["w"], before["average"]["w"], atol=1e-2, rtol=1e-3)
     assert networks["modifier"]["w"].dtype == torch.float32 and networks["modifier"]["count"] == 3
+    assert "classifier" not in phase1 and phase1["identity"]["analysis"].dtype == torch.float32
     for name in ("analysis", "synthesis", "rest", "coarse_axes", "fine_axes", "colour_axes", "fine_spread"):
         assert torch.equal(phase1[name], torch.load(run / "phase1.pt")[name])
 

@@ -102,12 +102,15 @@ def test_the_landmark_reader_learns(faces):
 
 def test_steps_learn_are_saved_and_resumed(faces, recogniser, tmp_path):
     torch.manual_seed(0)
-    phase1 = run_phase1(faces, tmp_path, CONFIG)
+    phase1 = run_phase1(faces, recogniser, tmp_path, CONFIG)
     trainer = Trainer(faces, phase1, recogniser, CONFIG)
     before = trainer.modifier.decoder.coarse[0].weight.detach().clone()
     last_touch = {name: weights.clone() for name, weights in trainer.modifier.decoder.finish.state_dict().items()}
-    values = [trainer.step() for _ in range(3)]  # a wrong key, the right key and a second key
-    assert all({"feat", "feat_local"} <= values[i].keys() for i in (0, 2)) and {"b_restored", "rec"} <= values[1].keys()
+    values = [trainer.step() for _ in range(3)]  # a wrong key, the right key and another identity
+    assert (
+        all({"feat", "feat_local", "identity"} <= values[i].keys() for i in (0, 2))
+        and {"b_restored", "rec"} <= values[1].keys()
+    )
     assert values[1]["psnr_restored"] > 22  # before anything was learned, half of the faces through JPEG
     assert all(np.isfinite(list(v.values())).all() for v in values)
     assert not torch.equal(before, trainer.modifier.decoder.coarse[0].weight)
@@ -115,7 +118,7 @@ def test_steps_learn_are_saved_and_resumed(faces, recogniser, tmp_path):
         assert torch.equal(weights, last_touch[name])  # phase 3's
 
     torch.save(trainer.state(), tmp_path / "checkpoint.pt")
-    again = run_phase1(faces, tmp_path, CONFIG)
+    again = run_phase1(faces, recogniser, tmp_path, CONFIG)
     np.testing.assert_array_equal(again.space.analysis, phase1.space.analysis)
     resumed = Trainer(faces, again, recogniser, CONFIG)
     run_phase2(resumed, faces.take(slice(0, 3)), tmp_path, deadline=time.monotonic() - 1)  # too late for any
@@ -137,7 +140,7 @@ def test_steps_learn_are_saved_and_resumed(faces, recogniser, tmp_path):
 
 
 def test_resuming_goes_on_exactly_where_it_stopped(faces, recogniser, tmp_path):
-    phase1 = run_phase1(faces, tmp_path, CONFIG)
+    phase1 = run_phase1(faces, recogniser, tmp_path, CONFIG)
     one = Trainer(faces, phase1, recogniser, CONFIG)
     one.step()
     state = torch.load(_save(one, tmp_path), weights_only=False)
@@ -149,7 +152,7 @@ def test_resuming_goes_on_exactly_where_it_stopped(faces, recogniser, tmp_path):
 
 
 def test_what_ratings_let_expect_changes_what_the_modifier_learns(faces, recogniser, tmp_path):
-    phase1 = run_phase1(faces, tmp_path, CONFIG)
+    phase1 = run_phase1(faces, recogniser, tmp_path, CONFIG)
     drawn, told = [], []
     for weight in (0.0, CONFIG.weights.unnatural):
         torch.manual_seed(0)
@@ -161,7 +164,7 @@ def test_what_ratings_let_expect_changes_what_the_modifier_learns(faces, recogni
 
 
 def test_bounds_of_information_change_the_modifier_and_are_saved_only_where_they_are_used(faces, recogniser, tmp_path):
-    phase1 = run_phase1(faces, tmp_path, CONFIG)
+    phase1 = run_phase1(faces, recogniser, tmp_path, CONFIG)
     plain = Trainer(faces, phase1, recogniser, CONFIG)
     plain.steps = 1  # the right key's turn
     weights = Weights(information_anonymised=1, information_wrong=1, information_restored=1)
@@ -185,7 +188,7 @@ def test_bounds_of_information_change_the_modifier_and_are_saved_only_where_they
     drawn = [trainer.modifier.decoder.coarse[0].weight for trainer in (plain, bound)]
     assert not torch.equal(*drawn)
     assert not torch.equal(before, bound.information.restored.shift)
-    values = bound.step() | bound.step()  # a second key, and a wrong one
+    values = bound.step() | bound.step()  # another identity, and a wrong key
     assert "information_wrong" in values and np.isfinite(list(values.values())).all()
 
     again = Trainer(faces, phase1, recogniser, replace(CONFIG, weights=weights))

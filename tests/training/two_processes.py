@@ -31,9 +31,10 @@ def main(shared: Path, folder: Path) -> None:
     processes = Processes.join()
     faces = load_faces(shared / "data" / "celeba", "train", limit=240)
     torch.manual_seed(0)
-    phase1 = Phase1.train(faces, CONFIG)
+    recogniser = Recogniser(shared / "models")
+    phase1 = Phase1.train(faces, recogniser, CONFIG)
     torch.manual_seed(processes.rank)  # networks begin differently, and must not stay so
-    trainer = ThreeSteps(faces, phase1, Recogniser(shared / "models"), CONFIG, processes)
+    trainer = ThreeSteps(faces, phase1, recogniser, CONFIG, processes)
     begun = {name: value.clone() for name, value in trainer.modifier.state_dict().items()}
     run_phase2(trainer, faces.take(slice(0, 2)), folder, deadline=time.monotonic() + 600)
     drawn, *_ = faces.draw(CONFIG.batch, trainer.rng)
