@@ -19,14 +19,14 @@ class Weights:
     adv: float = 0.0  # eq. 3, on fixed identity labels
     feat: float = 24.0  # eq. 4
     feat_local: float = 21.0  # the same for the local features, as push_features
-    identity: float = 10.0  # whose features are drawn is whom the key asks for
+    identity: float = 40.0  # whose features are drawn is whom the key asks for
     rec: float = 1.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
     gan: float = 5.0  # hinge loss of all discriminators
     unnatural: float = 45.0  # what the eye is expected to say of surrogates and wrongly restored faces
     push: float = 6.5  # embedding of y at least `margin` away from x
     push_features: float = 6.5  # the same for the local features
-    pull: float = 2.0  # y towards a real face that has the asked-for coordinates
+    pull: float = 5.0  # y towards a real face that has the asked-for coordinates and identity
     clipped: float = 300.0  # y within the range of uint8: what is clipped cannot be restored
     landmarks: float = 40.0  # of y where x has them
     unexpected: float = 6.0  # what of x its content and coordinates do not let expect: the key has to hide it
@@ -54,7 +54,7 @@ class Config:
     seed: int = 0
     learning_rate: float = 2e-4
     discriminator_learning_rate: float = 4e-4
-    injection_rate: float = 1.0  # of what draws an identity, against all else that draws
+    injection_rate: float = 5.0  # of what draws an identity, against all else that draws
     information_rate: float = 1e-3  # of the networks that bound information, where any of their weights is not 0
     ema: float = 0.999
     push_start: int = 100

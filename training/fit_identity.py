@@ -19,7 +19,7 @@ def fit_identity(faces: FaceSet, recogniser: Recogniser) -> IdentitySpace:
     """The strongest principal components of how people differ, whitened, and shrunk by how little one photograph tells
     of each (two minutes for 40,000 faces)."""
     with torch.no_grad():
-        embeddings = torch.cat([recogniser(x, View.straight(len(x), 150))[0] for x in tensors_of(faces, 64)]).double()
+        embeddings = torch.cat([recogniser(x, View.straight(len(x)))[0] for x in tensors_of(faces, 64)]).double()
     known = torch.nn.functional.pad(torch.from_numpy(faces.attributes).double(), (0, 1), value=1.0)
     ridge = RIDGE * len(known) * torch.eye(known.shape[1], dtype=torch.float64)
     expected = torch.linalg.solve(known.T @ known + ridge, known.T @ embeddings)

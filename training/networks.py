@@ -309,6 +309,11 @@ class Modifier(nn.Module):
         y = self.decoder.draw(x, self.change(x, landmarks, styles, (order, signs, mark)).window)
         return torch.where(surrogate, squeeze(y, self.bend), y)
 
+    def surrogate(self, x: Tensor, change: Tensor) -> Tensor:
+        """Crops (N,3,128,128) and change of their toned windows (N,3,96,96) -> surrogates as they leave: squeezed, not
+        clamped."""
+        return squeeze(self.decoder.draw(x, change), self.bend)
+
     def change(
         self,
         x: Tensor,

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mfm_edge.headroom import squeeze
 from mfm_edge.style import COORDINATES
 from training import losses
 from training.channel import channel, quantise
@@ -156,7 +155,7 @@ class Trainer:
         kept = 2 * torch.cat([target_labels, labels[swaps:]]).float() - 1
         kept[(keys.attributes != 0) | ~KEPT.to(device)] = 0
         with torch.no_grad():
-            whose = self.recogniser(real_target, View.straight(swaps, 150).to(device))[0]
+            whose = self.recogniser(real_target, View.straight(swaps).to(device))[0]
             keys.signature_to[:swaps] = encoder.reader.depict(
                 keys.signature_to[:swaps], self.identity.numbers(whose, target_labels)
             )
@@ -174,7 +173,7 @@ class Trainer:
         expected, likely = encoder.person.expected(context), encoder.person.likely(shown)
         styles = encoder(x, landmarks, *keys.style_inputs())
         change = self.modifier.change(x, landmarks, styles, keys.scramble())
-        y = squeeze(self.modifier.decoder.draw(x, change.window), self.modifier.bend)
+        y = self.modifier.surrogate(x, change.window)
         terms: dict[str, Tensor] = {
             "clipped": losses.clipped(y),
             "unexpected": losses.unexpected([*change.left, own - expected], [*change.hidden, own]),
@@ -284,7 +283,7 @@ class Trainer:
         bands = self.modifier.decoder.bands
         with torch.no_grad():
             laid_over = change.grain + bands.to_window(*bands.show(change.scrambled))
-            real = squeeze(self.modifier.decoder.draw(x, laid_over), self.modifier.bend)
+            real = self.modifier.surrogate(x, laid_over)
             _, real_features = self.recogniser(real, view)
             real_looks = self.backbone.look(real)
         told, attributes = dict[str, Tensor](), list[Tensor]()

@@ -53,8 +53,8 @@ class View:
         return View(*parts, self.chip, self.coarse)
 
     @staticmethod
-    def straight(n: int, chip: int) -> View:
-        """As the recogniser was made to look at faces, without colour."""
+    def straight(n: int, chip: int = 150) -> View:
+        """As the recogniser was made to look at faces, at the chip size that it was made for, without colour."""
         zero = torch.zeros(n, 1, 1, 1)
         return View(WINDOW.expand(n, 2, 3), 1 + zero, zero, zero, chip, False)
 

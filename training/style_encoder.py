@@ -22,10 +22,11 @@ from training.bands import BLOCKS, Bands
 from training.person import Context, Person
 from training.style_space import StyleSpace, border, window
 
-__all__ = ["StyleEncoder", "StyleReader"]
+__all__ = ["OUTSPOKEN", "StyleEncoder", "StyleReader"]
 
 FAINT = 0.4  # of the original's coordinates in a surrogate's; their noise grows by the inverse of it when restored
 FURTHEST = 3.0  # from what was expected, in usual distances from the mean
+OUTSPOKEN = 1.3  # how far out an identity lies that a key asks for, against people's standard deviation
 STYLE_GAIN = 2.0  # the picture in the style code against luminance in -1..1, so that it weighs as much as the key bits
 
 
@@ -60,13 +61,13 @@ class StyleReader(nn.Module):
         return signature.index_select(1, self.asked)
 
     def identity(self, style: Tensor) -> Tensor:
-        """Style code or signature (N,1024) -> the numbers (N,IDENTITY) that say whose features are drawn, as large as 1
-        for a key; zeros for an original."""
-        return style.index_select(1, self.whose) / KEY_BIT
+        """Style code or signature (N,1024) -> the numbers (N,IDENTITY) that say whose features are drawn, +OUTSPOKEN or
+        -OUTSPOKEN for a key; zeros for an original."""
+        return OUTSPOKEN / KEY_BIT * style.index_select(1, self.whose)
 
     def depict(self, signature: Tensor, identity: Tensor) -> Tensor:
         """Signature (N,1024) that gives these numbers (N,IDENTITY) instead of its own."""
-        return signature.index_copy(1, self.whose, KEY_BIT * identity)
+        return signature.index_copy(1, self.whose, KEY_BIT / OUTSPOKEN * identity)
 
     def describe(self, signature: Tensor, attributes: Tensor) -> Tensor:
         """Signature (N,1024) that tells these attributes (N,A) instead of those that it asks for."""
