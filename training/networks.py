@@ -34,7 +34,7 @@ __all__ = ["LATENT_CHANNELS", "Change", "ContentEncoder", "Decoder", "Modifier",
 
 LATENT_CHANNELS = 256
 SPOT = 6.0  # px, at which a landmark's spot has faded to 1/e
-CALM = 0.7  # of what was left over with a wrong key, which is that much more than with the right one
+CALM = 0.45  # of what was left over with a wrong key, which is that much more than with the right one
 
 
 def repeat_add(content: Tensor, style: Tensor) -> Tensor:
