@@ -30,7 +30,7 @@ _ANGLES = np.arange(-4, 5) * 0.035  # radians
 _SHIFT = 4.0
 """Crop px, standard deviation of what a detector is off by: far ones need more evidence."""
 _TURN = 0.12  # the same of scale and angle
-_LIKELY, _BEST = 32, 6  # candidates that are looked at more closely
+_LIKELY, _BEST = 64, 12  # candidates that are looked at more closely
 
 _TOP, _LEFT, _SIDE = WINDOW
 _MIDDLE = np.array([_LEFT, _TOP]) + (_SIDE - 1) / 2
@@ -61,7 +61,7 @@ class Realigner:
         self._reader = reader
 
     def search(self, frame: NDArray[np.uint8], matrix: NDArray[np.float64], keys: Sequence[StyleKey]) -> Placement:
-        """Within about 8 px, 15 % and 8 degrees, half a second of one core. frame: (H, W, 3) uint8 BGR. matrix: where
+        """Within about 8 px, 15 % and 8 degrees, a second of one core. frame: (H, W, 3) uint8 BGR. matrix: where
         the detector found the face."""
         view, signs = _View(frame, matrix), self._reader.signs(keys)
         likely = self._likely(view, signs)
@@ -104,7 +104,7 @@ class Realigner:
 
     def _climb(self, view: _View, move: Move, signs: NDArray[np.float32]) -> tuple[Move, float]:
         """To the top of the evidence near by: along each direction that of a parabola through three points."""
-        for step in (0.5, 0.35, 0.25):
+        for step in (0.5, 0.5, 0.35, 0.25):
             around = move + step * _UNIT * _ALONG
             seen = self._reader.evidence(view.cells(around), signs)[:, 0].astype(float)
             here, less, more = seen[0], seen[1::2], seen[2::2]

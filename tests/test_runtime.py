@@ -161,12 +161,15 @@ def test_smallest_frame():
 
 def test_without_records_faces_are_found_again_nearly_where_they_were():
     runtime = MfmRuntime(detector=FixedDetector(face(1.5, (20, 5))), providers=["CPU"])
-    protected = runtime.anonymize(picture(), RIGHT)
-    (known,) = protected.faces
-    restored = runtime.restore(protected.frame, RIGHT)
-    (found,) = restored.faces
-    assert isinstance(found, FaceRecord) and found.slot == known.slot
-    np.testing.assert_allclose(found.matrix, known.matrix, atol=0.6)  # crop px; the linear part is far below
-    np.testing.assert_allclose(found.matrix[:, :2], known.matrix[:, :2], atol=0.01)
-    wrong = runtime.restore(protected.frame, WRONG)
-    assert wrong.faces[0].slot == 0 and error(restored.frame, picture()) < error(wrong.frame, picture())
+    off = []
+    for factors in (RIGHT, *(Factors(password) for password in ("oak", "elm", "ash", "fir"))):
+        protected = runtime.anonymize(picture(), factors)
+        (known,) = protected.faces
+        restored = runtime.restore(protected.frame, factors)
+        (found,) = restored.faces
+        assert isinstance(found, FaceRecord) and found.slot == known.slot
+        off.append(np.abs(found.matrix - known.matrix).max(0))
+        wrong = runtime.restore(protected.frame, WRONG)
+        assert wrong.faces[0].slot == 0 and error(restored.frame, picture()) < error(wrong.frame, picture())
+    linear, shift = np.array(off)[:, :2], np.array(off)[:, 2]  # crop px; a key may draw what its mark looks like
+    assert linear.max() < 0.01 and np.median(shift) < 0.6 and shift.max() < 1.2

@@ -30,7 +30,7 @@ from training.style_encoder import StyleEncoder, StyleReader
 from training.style_space import StyleSpace, border, window
 from training.tone import BRIGHTEST, tone, untone
 
-__all__ = ["LATENT_CHANNELS", "Change", "ContentEncoder", "Decoder", "Modifier", "repeat_add"]
+__all__ = ["CALM", "LATENT_CHANNELS", "Change", "ContentEncoder", "Decoder", "Modifier", "repeat_add"]
 
 LATENT_CHANNELS = 256
 SPOT = 6.0  # px, at which a landmark's spot has faded to 1/e

@@ -13,7 +13,7 @@ from mfm_edge.style import COORDINATES, expand
 from training.bands import GRAIN
 from training.channel import quantise
 from training.keys import Keys, random_keys
-from training.networks import Modifier, read_back, repeat_add
+from training.networks import CALM, Modifier, read_back, repeat_add
 from training.person import EMPHASIS, KEPT, LIGHT
 from training.style_space import window
 from training.tone import BRIGHTEST
@@ -97,13 +97,12 @@ def test_a_wrong_key_does_not(network, x, places, keys, wrong):
 @torch.no_grad()
 def test_a_wrong_key_shows_another_surrogate_and_no_noise(network, x, places, keys):
     """Detail that was unscrambled wrongly is neither amplified nor taken for the original's."""
-
     bands = network.decoder.bands
     y = network(x, places, *keys.inputs())
     w = network(y, places, *random_keys(len(x), np.random.default_rng(3)).inverse().inputs())
     for part in (bands.grain, lambda face: bands.hidden(*bands.split(face))[1]):
         ratio = part(w).square().mean(1).sqrt() / part(y).square().mean(1).sqrt()
-        assert (ratio > 0.6).all() and (ratio < 1.2).all()
+        assert (ratio > 0.85 * CALM).all() and (ratio < 1.2).all()
 
 
 @torch.no_grad()
@@ -255,6 +254,7 @@ def test_what_is_expected_of_the_original_does_not_depend_on_the_light_that_a_ke
 def test_a_real_person_can_be_asked_for(network, x, places, keys):
     """What `like` finds makes just that person, until the networks beside the linear part have learned otherwise."""
     encoder = network.style_encoder
+    encoder.person.variety.mul_(2.4)  # so that some of these are near enough
     context, surroundings = encoder.context(x, places, encoder.light(x)), keys.person[:, COORDINATES:]
     fits = encoder.person.expected(encoder.person.imagined(context, keys.person))
     nearer = torch.linspace(0.05, 1, len(x))[:, None]  # these are further apart than real people
