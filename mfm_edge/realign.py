@@ -61,7 +61,7 @@ class Realigner:
         self._reader = reader
 
     def search(self, frame: NDArray[np.uint8], matrix: NDArray[np.float64], keys: Sequence[StyleKey]) -> Placement:
-        """Within about 8 px, 15 % and 8 degrees, a second of one core. frame: (H, W, 3) uint8 BGR. matrix: where
+        """Within about 8 px, 15 % and 8 degrees, half a second of one core. frame: (H, W, 3) uint8 BGR. matrix: where
         the detector found the face."""
         view, signs = _View(frame, matrix), self._reader.signs(keys)
         likely = self._likely(view, signs)
