@@ -9,6 +9,7 @@ from training.data import FaceSet, tensors_of
 from training.fit_person import between_people
 from training.identity import IdentitySpace
 from training.recogniser import Recogniser, View
+from training.regression import ridge_regression
 
 __all__ = ["fit_identity"]
 
@@ -21,8 +22,7 @@ def fit_identity(faces: FaceSet, recogniser: Recogniser) -> IdentitySpace:
     with torch.no_grad():
         embeddings = torch.cat([recogniser(x, View.straight(len(x)))[0] for x in tensors_of(faces, 64)]).double()
     known = torch.nn.functional.pad(torch.from_numpy(faces.attributes).double(), (0, 1), value=1.0)
-    ridge = RIDGE * len(known) * torch.eye(known.shape[1], dtype=torch.float64)
-    expected = torch.linalg.solve(known.T @ known + ridge, known.T @ embeddings)
+    expected = ridge_regression(known, embeddings, RIDGE)
     left = embeddings - known @ expected
     variance, axes = torch.linalg.eigh(between_people(left, torch.from_numpy(faces.identities)))
     variance, axes = variance.flip(0)[:IDENTITY].clamp_min(1e-6), axes.flip(1)[:, :IDENTITY]

@@ -12,13 +12,14 @@ from mfm_edge.factors import ATTRIBUTES
 from training.bands import Bands
 from training.data import FaceSet, tensors_of
 from training.person import Context
+from training.regression import ridge_regression
 from training.style_space import StyleSpace
 
 __all__ = ["between_people", "contexts", "fit_person"]
 
 LEAST_SPREAD = 1e-3  # of what is seen: the projection leaves but rounding in some directions, not to be enlarged
 PLAIN_SHARE = 0.85  # of the faces, those nearest to the mean, twice
-VARIED = 1.9  # the variety asked for against theirs: more makes two keys' faces differ more, and both less natural
+VARIED = 2.5  # the variety asked for against theirs: more makes two keys' faces differ more, and both less natural
 OF_PICTURES = 0.03  # of what pictures vary by beside what people do, so that every real face is somebody's
 RIDGE = 0.02  # of the regression of coordinates on their context, which rounding and codecs disturb
 
@@ -43,8 +44,7 @@ def fit_person(space: StyleSpace, faces: FaceSet) -> StyleSpace:
     mean, spread = known.mean(0), known.std(0)
     spread[spread < LEAST_SPREAD] = 1
     known = (known - mean) / spread
-    ridge = RIDGE * len(known) * torch.eye(known.shape[1], dtype=torch.float64)
-    expectation = torch.linalg.solve(known.T @ known + ridge, known.T @ coordinates)
+    expectation = ridge_regression(known, coordinates, RIDGE)
     left = coordinates - known @ expectation
     # Whom a key asks for should be plain people: not the glasses, hats and odd light that vary most.
     plain = torch.from_numpy(~faces.attributes[:, ATTRIBUTES.index("eyeglasses")])

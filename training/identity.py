@@ -16,9 +16,7 @@ from mfm_edge.style import IDENTITY
 
 __all__ = ["IdentityInjection", "IdentitySpace"]
 
-SIDE = 24  # of the latent's window
-MAPS = 16
-BLOCK_FEATURES = 64
+MAPS = 16  # that are widened to the latent's channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +37,21 @@ class IdentitySpace:
 
 
 class IdentityInjection(nn.Module):
-    """Numbers (N,IDENTITY) -> what they add to the latent (N,C,24,24), and to the modulation of every block
-    (N,2*BLOCK_FEATURES) each. Nothing for zeros, as an original's style code has them: whose photograph it is nobody
+    """Numbers (N,IDENTITY) -> what they add to the latent (N,channels,side,side), and to the gains and offsets of every
+    block (N,2*features) each. Nothing for zeros, as an original's style code has them: whose photograph it is nobody
     knows who restores it."""
 
-    def __init__(self, channels: int, blocks: int) -> None:
+    def __init__(self, channels: int, side: int, features: int, blocks: int) -> None:
         super().__init__()
-        self.blocks = blocks
-        self.read = nn.Linear(IDENTITY, 2 * BLOCK_FEATURES, bias=False)
-        self.modulate = nn.Linear(2 * BLOCK_FEATURES, 2 * BLOCK_FEATURES * blocks, bias=False)
-        self.draw = nn.Linear(IDENTITY, MAPS * SIDE**2, bias=False)
+        self.side, self.blocks = side, blocks
+        self.read = nn.Linear(IDENTITY, 2 * features, bias=False)
+        self.modulate = nn.Linear(2 * features, 2 * features * blocks, bias=False)
+        self.draw = nn.Linear(IDENTITY, MAPS * side**2, bias=False)
         self.widen = nn.Conv2d(MAPS, channels, 1, bias=False)
         with torch.no_grad():
             self.modulate.weight.zero_()
             self.widen.weight.zero_()
 
     def forward(self, identity: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        maps = F.silu(self.draw(identity)).view(-1, MAPS, SIDE, SIDE)
+        maps = F.silu(self.draw(identity)).view(-1, MAPS, self.side, self.side)
         return self.widen(maps), self.modulate(F.silu(self.read(identity))).chunk(self.blocks, 1)

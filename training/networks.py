@@ -33,6 +33,8 @@ from training.tone import BRIGHTEST, tone, untone
 __all__ = ["CALM", "LATENT_CHANNELS", "Change", "ContentEncoder", "Decoder", "Modifier", "repeat_add"]
 
 LATENT_CHANNELS = 256
+BLOCK_FEATURES = 64
+SIDE = 24  # of the latent within the window
 SPOT = 6.0  # px, at which a landmark's spot has faded to 1/e
 CALM = 0.45  # of what was left over with a wrong key, which is that much more than with the right one
 
@@ -55,13 +57,14 @@ class Block(nn.Module):
 
     def __init__(self, dilation: int = 1, style: bool = False) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(LATENT_CHANNELS, 64, 1)
-        self.conv = nn.Conv2d(64, 64, 3, padding=dilation, dilation=dilation)
-        self.expand = nn.Conv2d(64, LATENT_CHANNELS, 1)
+        self.reduce = nn.Conv2d(LATENT_CHANNELS, BLOCK_FEATURES, 1)
+        self.conv = nn.Conv2d(BLOCK_FEATURES, BLOCK_FEATURES, 3, padding=dilation, dilation=dilation)
+        self.expand = nn.Conv2d(BLOCK_FEATURES, LATENT_CHANNELS, 1)
         with torch.no_grad():
             self.expand.weight.mul_(0.3)
             self.expand.bias.zero_()
-        self.modulate = nn.Sequential(nn.Linear(STYLE_SIZE, 128), nn.SiLU(), nn.Linear(128, 128)) if style else None
+        wide = 2 * BLOCK_FEATURES
+        self.modulate = nn.Sequential(nn.Linear(STYLE_SIZE, wide), nn.SiLU(), nn.Linear(wide, wide)) if style else None
 
     def forward(self, x: Tensor, code: Tensor | None = None, identity: Tensor | None = None) -> Tensor:
         h = self.reduce(x)  # (N,64,24,24)
@@ -132,7 +135,7 @@ class Decoder(nn.Module):
         self.mark = Mark(bands)
         self.reader = StyleReader()
         self.blocks = nn.ModuleList([Block(d, style=True) for d in (1, 2, 4, 1, 2)])
-        self.identity = IdentityInjection(LATENT_CHANNELS, len(self.blocks))
+        self.identity = IdentityInjection(LATENT_CHANNELS, SIDE, BLOCK_FEATURES, len(self.blocks))
         self.narrow = nn.Conv2d(LATENT_CHANNELS, 63, 1)
         self.refine = nn.Sequential(
             nn.Conv2d(64, 64, 3, padding=1), nn.SiLU(),

@@ -65,7 +65,7 @@ def test_an_original_adds_nothing_and_a_key_its_first_bits(space: StyleSpace) ->
 
 def test_nothing_asked_for_draws_nothing() -> None:
     torch.manual_seed(0)
-    injection = IdentityInjection(channels=8, blocks=3)
+    injection = IdentityInjection(channels=8, side=24, features=64, blocks=3)
     for last in (injection.modulate, injection.widen):
         torch.nn.init.normal_(last.weight)
     features, modulations = injection(torch.zeros(2, IDENTITY))
