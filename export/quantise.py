@@ -191,8 +191,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     spread = np.linspace(0, len(everyone) - 1, args.faces).astype(np.intp)
     keys = [expand(derive_secret(factors), factors.attribute_vector()) for factors in FACTORS]
-    measured_on = Faces.of(everyone.take(spread))
-    calibration, measure = Calibration(model, Faces.of(known), keys), Measure(model, measured_on, keys, judges)
+    measured_on = Faces.of(everyone.take(spread).with_exact_landmarks())
+    calibration = Calibration(model, Faces.of(known.with_exact_landmarks()), keys)
+    measure = Measure(model, measured_on, keys, judges)
     failed = False
     for precision in args.precision or precisions:
         variant = make_variant(calibration, precision)

@@ -104,7 +104,7 @@ class Realigner:
 
     def _climb(self, view: _View, move: Move, signs: NDArray[np.float32]) -> tuple[Move, float]:
         """To the top of the evidence near by: along each direction that of a parabola through three points."""
-        for step in (0.5, 0.5, 0.35, 0.25):
+        for step in (0.5, 0.35, 0.25):
             around = move + step * _UNIT * _ALONG
             seen = self._reader.evidence(view.cells(around), signs)[:, 0].astype(float)
             here, less, more = seen[0], seen[1::2], seen[2::2]

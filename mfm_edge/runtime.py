@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.critic import Critic
-from mfm_edge.detect import Detector, StillSceneDetector, YuNetDetector
+from mfm_edge.detect import Detector, MeshDetector, StillSceneDetector, YuNetDetector
 from mfm_edge.engine.choose import open_engine
 from mfm_edge.engine.folder import read_mark
 from mfm_edge.errors import ArgumentError, FactorError, MfmError
@@ -54,7 +54,8 @@ class Found:
 class MfmRuntime:
     """Anonymises and restores faces in frames.
 
-    model: folder of a network (default: the shipped one). detector: any Detector (default: the embedded YuNet).
+    model: folder of a network (default: the shipped one). detector: any Detector (default: the embedded
+    YuNet); where eyes, nose and mouth are in the faces that it finds, a mesh tells more exactly.
     providers, threads, precision, strict: see open_engine in mfm_edge.engine.choose. trust_unknown_model: also execute
     another network than the one that comes with this version, such as your own: only when you trust its maker.
     workers: how many frames of a file are worked on at the same time, by one thread of the network each: on a CPU more
@@ -91,7 +92,7 @@ class MfmRuntime:
         self.workers = workers if engine.on_cpu else 1
         self._frames, self._choice = FrameModifier(engine), SlotChoice(engine, Critic(), workers=self.workers)
         self._read_mark = partial(read_mark, model, known_only=not trust_unknown_model)
-        self._detector = YuNetDetector() if detector is None else detector
+        self._detector = MeshDetector(YuNetDetector() if detector is None else detector)
         # Deriving is slow on purpose; an application that calls frame by frame must not pay for it each time.
         self._keys = lru_cache(maxsize=8)(_face_keys)
 

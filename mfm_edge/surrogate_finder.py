@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.align import TEMPLATE, after, invert, locate
+from mfm_edge.align import after, invert, locate
 from mfm_edge.guard import trusts
 from mfm_edge.realign import Realigner
 from mfm_edge.slots import ALL
@@ -20,10 +20,6 @@ __all__ = ["TracksFoundAgain", "found_again"]
 
 _SOON = (1, 4, 16)
 _THEN_EVERY = 64
-_BELIEVED = 0.5
-"""Of what the detector sees of a surrogate beyond the template. Of training faces the original's landmarks lie 1.55 px
-from the template's (root mean square), 1.17 from half way, and 1.10 from what the detector sees; in the clips, whose
-people look into the camera, they are nearer to the template's."""
 
 
 def found_again(
@@ -35,7 +31,7 @@ def found_again(
         matrix, places = locate(face)
         found = realigner.search(frame, matrix, _all_slots(keys))
         slot = 0 if found.key is None else found.key
-        records.append(FaceRecord(found.matrix, face.box, face.score, slot=slot, landmarks=_of_the_original(places)))
+        records.append(FaceRecord(found.matrix, face.box, face.score, slot=slot, landmarks=places))
     return records
 
 
@@ -82,15 +78,8 @@ class TracksFoundAgain:
             found = realigner.follow(frame, matrix, keys.of(track.slot))
         if found.key is not None:
             track.correction = after(found.matrix, invert(seen))
-        return FaceRecord(
-            found.matrix, face.box, face.score, tracked.track, track.slot, landmarks=_of_the_original(places)
-        )
+        return FaceRecord(found.matrix, face.box, face.score, tracked.track, track.slot, landmarks=places)
 
 
 def _all_slots(keys: FaceKeys) -> list[StyleKey]:
     return [keys.of(slot) for slot in ALL]
-
-
-def _of_the_original(places: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Where its landmarks may be expected, (5, 2) crop px, when a surrogate's were detected at these places."""
-    return (TEMPLATE + _BELIEVED * (places - TEMPLATE)).astype(np.float32)

@@ -225,10 +225,15 @@ class Taste(SlotChoice):
 
 
 @pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> MfmRuntime:
+def detector() -> Faces:
+    return Faces(100, 300)
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch, detector: Faces) -> MfmRuntime:
     monkeypatch.setattr(runtime, "open_engine", lambda *_arguments, **_options: Painter())
     monkeypatch.setattr(runtime, "SlotChoice", Taste)
-    return MfmRuntime(detector=Faces(100, 300))
+    return MfmRuntime(detector=detector)
 
 
 def frame(number: int = 0) -> NDArray[np.uint8]:
@@ -242,8 +247,7 @@ def asked(app: MfmRuntime) -> list[tuple[int, set[int]]]:
     return list(taste.asked)
 
 
-def test_a_track_keeps_what_was_chosen_in_its_first_frame(app: MfmRuntime) -> None:
-    detector: Any = app._detector
+def test_a_track_keeps_what_was_chosen_in_its_first_frame(app: MfmRuntime, detector: Faces) -> None:
     with app.open_stream(Factors("p"), key_derivation=CHEAP) as stream:
         for number in range(3):
             assert [record.slot for record in stream.anonymize(frame(number)).faces] == [1, 2]
@@ -253,8 +257,7 @@ def test_a_track_keeps_what_was_chosen_in_its_first_frame(app: MfmRuntime) -> No
         assert asked(app)[2:] == [(2, {1, 2})]
 
 
-def test_slots_of_tracks_that_ended_are_free_again(app: MfmRuntime) -> None:
-    detector: Any = app._detector
+def test_slots_of_tracks_that_ended_are_free_again(app: MfmRuntime, detector: Faces) -> None:
     with app.open_stream(Factors("p"), key_derivation=CHEAP) as stream:
         stream.anonymize(frame())
         detector.lefts = (300,)
@@ -281,8 +284,7 @@ def test_covered_faces_have_no_choice(app: MfmRuntime, monkeypatch: pytest.Monke
     assert record.treatment is alone.treatment is Treatment.COVERED and asked(app) == []
 
 
-def test_faces_of_a_picture_choose_from_left_to_right(app: MfmRuntime) -> None:
-    detector: Any = app._detector
+def test_faces_of_a_picture_choose_from_left_to_right(app: MfmRuntime, detector: Faces) -> None:
     detector.lefts = (300, 100)
     assert [record.slot for record in app.anonymize(frame(), Factors("p")).faces] == [2, 1]
     assert asked(app) == [(0, set()), (1, {1})]

@@ -67,7 +67,7 @@ def test_what_was_found_moves_along_with_its_track() -> None:
     np.testing.assert_allclose(realigner.asked[1][1], second.matrix)  # it started from there
 
 
-def test_landmarks_are_taken_half_way_between_the_template_and_what_is_detected() -> None:
+def test_landmarks_are_where_the_surrogate_has_them_in_its_own_crop() -> None:
     points = face(50).landmarks + np.array([[3, 0], [-3, 0], [0, 4], [0, 0], [0, 0]], np.float32)
     one = Face(box=face(50).box, landmarks=points, score=0.9)
     places = locate(one)[1]
@@ -77,7 +77,7 @@ def test_landmarks_are_taken_half_way_between_the_template_and_what_is_detected(
         found_again(Pretended(finds=True), FRAME, [one], KEYS),  # type: ignore[arg-type]
         tracks.records(Pretended(finds=True), FRAME, [TrackedFace(one, 7)], KEYS),  # type: ignore[arg-type]
     ):
-        np.testing.assert_allclose(records[0].landmarks, (places + TEMPLATE) / 2, atol=1e-4)
+        np.testing.assert_allclose(records[0].landmarks, places, atol=1e-4)
 
 
 def test_a_track_that_was_lost_starts_anew() -> None:

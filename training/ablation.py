@@ -139,7 +139,8 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     args.models = args.models or models_of(args.data)
     args.out.mkdir(parents=True, exist_ok=True)
-    faces, recogniser = load_faces(args.data, "train", limit=args.limit), Recogniser(args.models)
+    faces = load_faces(args.data, "train", limit=args.limit).with_exact_landmarks()
+    recogniser = Recogniser(args.models)
     found: dict[str, dict[str, Any]] = {}
     for name in args.only:
         found[name] = _variant(name, args, faces, recogniser)

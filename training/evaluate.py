@@ -102,7 +102,8 @@ def main(argv: list[str] | None = None) -> None:
         "clips": lambda: clips(runtime, args.videos, args.clip_frames, judges),
         "grids": lambda: grids(engine, _some(faces, 6), folder),
         "attacks": lambda: attacked(
-            subject, unmarked(), load_faces(args.data, "train", limit=args.attack_faces), folder,
+            subject, unmarked(), load_faces(args.data, "train", limit=args.attack_faces).with_exact_landmarks(),
+            folder,
             minutes=args.attack_minutes,
         ),
     }  # fmt: skip

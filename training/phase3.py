@@ -171,7 +171,8 @@ def main(argv: list[str] | None = None) -> None:
     phase1 = Phase1.load(torch.load(args.run / "phase1.pt", weights_only=True))
     modifier = Modifier(phase1.space).eval().to(memory_format=torch.channels_last)
     modifier.load_state_dict(checkpoint["average"])
-    faces, validation = load_faces(args.data, "train", limit=args.limit), load_faces(args.data, "val", limit=600)
+    faces = load_faces(args.data, "train", limit=args.limit).with_exact_landmarks()
+    validation = load_faces(args.data, "val", limit=600).with_exact_landmarks()
     for line in run_phase3(modifier, faces, validation, Config(), args.minutes):
         print(line, flush=True)
     for network in ("average", "modifier"):

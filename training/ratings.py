@@ -105,7 +105,7 @@ def make_sheets(faces: FaceSet, folder: Path, *, people: int, keys: int, seed: i
     shuffled = rng.permutation(len(faces))
     _, first = np.unique(faces.identities[shuffled], return_index=True)
     chosen = shuffled[np.sort(first)[:people]]
-    some = faces.take(np.repeat(chosen, keys))
+    some = faces.take(chosen).with_exact_landmarks().take(np.repeat(np.arange(len(chosen)), keys))
     made = modify(OnnxEngine(), some.crops, some.landmarks, random_keys(len(some), rng))
     made = made.reshape(len(chosen), keys, *made.shape[1:])
     folder.mkdir(parents=True, exist_ok=True)

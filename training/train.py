@@ -130,8 +130,8 @@ def main(argv: list[str] | None = None) -> None:
     if processes.first:
         (args.run / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=1) + "\n")
     torch.manual_seed(config.seed)
-    faces = load_faces(args.data, "train", limit=args.limit)
-    validation = load_faces(args.data, "val", limit=600).take(slice(0, None, 50))
+    faces = load_faces(args.data, "train", limit=args.limit).with_exact_landmarks()
+    validation = load_faces(args.data, "val", limit=600).take(slice(0, None, 50)).with_exact_landmarks()
     recogniser = Recogniser(args.models or models_of(args.data), torch.bfloat16 if args.bf16 else torch.float32)
     networks = None
     if args.start is not None and not (args.run / "checkpoint.pt").exists():

@@ -19,6 +19,7 @@ from mfm_edge.critic import Critic
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.slot_choice import SlotChoice
 from mfm_edge.style import FaceKeys, StyleKey
+from training.data import exact_landmarks
 from training.experiments.subject import Crops, choose_slots, modify
 from training.metrics.judges import Judge, unseen_judges
 
@@ -111,7 +112,8 @@ def _two_photos(data: Path, people: int) -> tuple[Photos, Photos]:
     def decoded(rows: NDArray[np.intp]) -> Photos:
         coded = (np.frombuffer(image, np.uint8) for image in table["image"].take(rows).to_pylist())
         crops = np.stack([cv2.imdecode(image, cv2.IMREAD_COLOR_RGB) for image in coded]).astype(np.uint8)
-        return Photos(crops, np.array(table["landmarks"].take(rows).to_pylist(), np.float32).reshape(-1, 5, 2))
+        labelled = np.array(table["landmarks"].take(rows).to_pylist(), np.float32).reshape(-1, 5, 2)
+        return Photos(crops, exact_landmarks(crops, labelled))
 
     return decoded(order[chosen]), decoded(order[chosen + 1])
 

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfm_edge.detect.insightface import InsightFaceDetector
+from mfm_edge.detect.mesh import MeshDetector
 from mfm_edge.detect.mtcnn import MtcnnDetector
 from mfm_edge.detect.still import StillSceneDetector
 from mfm_edge.detect.yunet import YuNetDetector
 from mfm_edge.types import Face
 
-__all__ = ["Detector", "InsightFaceDetector", "MtcnnDetector", "StillSceneDetector", "YuNetDetector"]
+__all__ = ["Detector", "InsightFaceDetector", "MeshDetector", "MtcnnDetector", "StillSceneDetector", "YuNetDetector"]
 
 
 class Detector(Protocol):

@@ -63,7 +63,8 @@ def split_unseen(everyone: FaceSet, faces: int) -> tuple[FaceSet, FaceSet]:
     spread = [
         np.linspace(0, len(i) - 1, n).astype(np.intp) for i, n in ((even, faces), (odd, min(4 * faces, 1000, len(odd))))
     ]
-    return everyone.take(even[spread[0]]), everyone.take(odd[spread[1]])
+    measured, others = everyone.take(even[spread[0]]), everyone.take(odd[spread[1]])
+    return measured.with_exact_landmarks(), others.with_exact_landmarks()
 
 
 def key_of(factors: Factors, salt: bytes = IMAGE_SALT, *, slot: int = 0) -> StyleKey:
