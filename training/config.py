@@ -13,7 +13,7 @@ class Weights:
 
     b_anonymised: float = 0.0  # eq. 1, first term: |F_d - I|. Holds the network in y = x, hence off.
     b_restored: float = 25.0  # eq. 1, second term: |F_r - I|
-    attr_cls: float = 6.0  # eq. 2
+    attr_cls: float = 10.0  # eq. 2
     attr_kept: float = 1.0  # the same for what nobody asks for and stays as in the original
     likely: float = 1.0  # the attributes that the context tells of the original, against its labels
     adv: float = 0.0  # eq. 3, on fixed identity labels
@@ -28,7 +28,8 @@ class Weights:
     push_features: float = 6.5  # the same for the local features
     pull: float = 5.0  # y towards a real face that has the asked-for coordinates and identity
     clipped: float = 300.0  # y within the range of uint8: what is clipped cannot be restored
-    landmarks: float = 40.0  # of y where x has them
+    turned: float = 300.0  # y's head as x's
+    expression: float = 80.0  # y's eyes and mouth as open as x's, where no factor asks otherwise
     unexpected: float = 6.0  # what of x its content and coordinates do not let expect: the key has to hide it
     # What training/information.py bounds, in nats; 0 spares its networks altogether. Measured, not shipped.
     information_anonymised: float = 0.0  # eq. 8 and 12: what y tells of the person of x, as little as possible
@@ -39,7 +40,8 @@ class Weights:
 # The paper's own weights (below its equation 7), for comparison: nothing that measurement added.
 PAPER_WEIGHTS = Weights(
     b_anonymised=20, b_restored=20, attr_cls=20, attr_kept=0, likely=0, adv=1, feat=10, rec=20, domain_cls=20, gan=1,
-    feat_local=0, identity=0, push=0, push_features=0, pull=0, clipped=0, landmarks=0, unexpected=0, unnatural=0,
+    feat_local=0, identity=0, push=0, push_features=0, pull=0, clipped=0, turned=0, expression=0, unexpected=0,
+    unnatural=0,
 )  # fmt: skip
 
 
@@ -66,8 +68,7 @@ class Config:
     swap_share: float = 0.5  # share of a batch of which the key asks for a real other face
     small_share: float = 0.25  # share of a batch that is seen small or dark, as in frames
     phase1_steps: int = 600
-    landmark_steps: int = 1500
-    landmark_noise: float = 1.0  # px, what a detector is off by
+    landmark_noise: float = 0.5  # px, what the mesh is off by
     checkpoint_minutes: float = 4.0
     bfloat16: bool = False  # convolutions, on processors that have units for it
     sample_every: int = 250

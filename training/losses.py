@@ -16,14 +16,15 @@ __all__ = [
     "attribute_classification",
     "clipped",
     "domain_classification",
+    "expression",
     "feature_dissimilarity",
     "hinge_discriminator",
     "hinge_generator",
-    "moved_landmarks",
     "push_away",
     "push_features",
     "reconstruction",
     "swap",
+    "turned",
     "unexpected",
     "unnatural",
 ]
@@ -120,10 +121,25 @@ def unexpected(left: list[Tensor], hidden: list[Tensor]) -> Tensor:
     return torch.stack([a.square().mean() / b.square().mean() for a, b in zip(left, varying, strict=True)]).sum()
 
 
-def moved_landmarks(landmarks: Tensor, original: Tensor) -> Tensor:
-    """Mean distance of landmarks (N,5,2) px from the original's, in units of the distance between the eyes."""
-    apart = (original[:, 1] - original[:, 0]).square().sum(1).sqrt().mean()
-    return (landmarks - original).square().sum(2).add(1e-3).sqrt().mean() / apart
+def turned(spots: Tensor, original: Tensor, unit: Tensor) -> Tensor:
+    """By how much a face's spots (N,P,3) are moved from the original's as a whole: turned, shifted in the picture or
+    enlarged; the mean distance that this takes them, in units of the distance between the eyes. What else moves them,
+    the shape of a face, is the person's."""
+    centred = original - original.mean(1, keepdim=True)
+    x, y, z = centred.unbind(2)
+    none, one = torch.zeros_like(x), torch.ones_like(x)
+    ways = (none, -z, y), (z, none, -x), (-y, x, none), (x, y, z), (one, none, none), (none, one, none)
+    motions = torch.stack([torch.stack(way, 2).flatten(1) for way in ways], 2)  # (N,3P,6)
+    apart = (spots - original).flatten(1)[:, :, None]
+    across = motions.transpose(1, 2)
+    moved = motions @ torch.linalg.solve(across @ motions, across @ apart)
+    return moved.view_as(spots).square().sum(2).add(1e-3).sqrt().mean() / unit
+
+
+def expression(openings: Tensor, original: Tensor, unit: Tensor, kept: Tensor) -> Tensor:
+    """By how much eyes and mouth are more or less open (N,K), in units of the distance between the eyes, where that is
+    to stay: kept (N,K), 1 or 0."""
+    return ((openings - original).abs() * kept).sum() / kept.sum().clamp_min(1) / unit
 
 
 def hinge_generator(scores: list[Tensor]) -> Tensor:

@@ -1,5 +1,5 @@
 """Phase 1 (paper section 3.1): the style classifier C, multi-task over identity and attributes; with it the style space
-and the reader of landmarks, which stay as they are in phase 2."""
+and that of identities, which stay as they are in phase 2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from training.data import FaceSet, to_tensor
 from training.fit_identity import fit_identity
 from training.fit_style_space import fit_style_space
 from training.identity import IdentitySpace
-from training.landmarks import LandmarkReader, train_landmark_reader
 from training.recogniser import Recogniser
 from training.style_space import StyleSpace, window
 
@@ -68,23 +67,16 @@ def train_classifier(faces: FaceSet, *, steps: int, rng: np.random.Generator) ->
 
 @dataclass(frozen=True, slots=True)
 class Phase1:
-    """What phase 1 leaves to phase 2: the style space, that of identities, and two frozen networks that serve as
-    losses. The classifier does so only where the paper's losses on it have a weight."""
+    """What phase 1 leaves to phase 2: the style space, that of identities, and where the paper's losses on it have a
+    weight, the frozen classifier."""
 
     space: StyleSpace
     identity: IdentitySpace
     classifier: StyleClassifier | None
-    landmark_reader: LandmarkReader
 
     @staticmethod
     def train(faces: FaceSet, recogniser: Recogniser, config: Config) -> Phase1:
-        rng = np.random.default_rng(config.seed)
-        return Phase1(
-            fit_style_space(faces),
-            fit_identity(faces, recogniser),
-            None,
-            train_landmark_reader(faces, steps=config.landmark_steps, rng=rng),
-        ).complete(faces, config)
+        return Phase1(fit_style_space(faces), fit_identity(faces, recogniser), None).complete(faces, config)
 
     def complete(self, faces: FaceSet, config: Config) -> Phase1:
         """With the classifier, trained if it is missing and a loss asks for it."""
@@ -94,7 +86,7 @@ class Phase1:
         return replace(self, classifier=train_classifier(faces, steps=config.phase1_steps, rng=rng))
 
     def state(self) -> dict[str, Any]:
-        parts = {"landmark_reader": self.landmark_reader.state_dict(), "identity": asdict(self.identity)}
+        parts: dict[str, Any] = {"identity": asdict(self.identity)}
         if self.classifier is not None:
             parts["classifier"] = self.classifier.state_dict()
         return parts | self.space.tensors()
@@ -107,7 +99,4 @@ class Phase1:
             classifier = StyleClassifier(len(state["classifier"]["identity.bias"]))
             classifier.load_state_dict(state["classifier"])
             classifier.eval().requires_grad_(False)
-        reader = LandmarkReader()
-        reader.load_state_dict(state["landmark_reader"])
-        space, identity = StyleSpace.load(state), IdentitySpace(**state["identity"])
-        return Phase1(space, identity, classifier, reader.eval().requires_grad_(False))
+        return Phase1(StyleSpace.load(state), IdentitySpace(**state["identity"]), classifier)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mfm_edge.factors import ATTRIBUTES
 from mfm_edge.style import COORDINATES
 from training import losses
 from training.channel import channel, quantise
@@ -18,6 +19,7 @@ from training.config import Config
 from training.data import FaceSet, to_tensor
 from training.discriminators import FeatureDiscriminator, PatchDiscriminator, ProjectedDiscriminator
 from training.efficientnet import EfficientNet
+from training.face_mesh import OPENINGS, FaceMesh, between_eyes, openings, random_looks
 from training.information import Information
 from training.keys import random_attributes, random_keys
 from training.networks import Change, Modifier
@@ -31,6 +33,9 @@ from training.scenes import Scenes
 from training.targets import TargetFinder, moved
 
 __all__ = ["Trainer"]
+
+EXPRESSIONS = [ATTRIBUTES.index(name) for name in ("smiling", "mouth_open")]
+MOUTH = slice(2, 4)  # of the mesh's openings
 
 
 class Trainer:
@@ -47,9 +52,9 @@ class Trainer:
         self.config, self.faces, self.phase1, self.recogniser = config, faces, phase1, recogniser
         self.processes = processes or Processes()
         self.device = device = self.processes.device
-        for fixed in (phase1.classifier, phase1.landmark_reader, recogniser):
-            if fixed is not None:
-                fixed.to(device)
+        recogniser.to(device)
+        if phase1.classifier is not None:
+            phase1.classifier.to(device)
         self.identity = phase1.identity.to(device)
         self.targets = TargetFinder(faces)
         layout = torch.channels_last
@@ -58,6 +63,7 @@ class Trainer:
         self.average.load_state_dict(self.modifier.state_dict())
         self.patches = PatchDiscriminator().to(device, memory_format=layout)
         self.heads = FeatureDiscriminator().to(device, memory_format=layout)
+        self.mesh = FaceMesh.load().to(device, memory_format=layout)
         self.backbone = EfficientNet().to(device, memory_format=layout)
         self.projected = ProjectedDiscriminator().to(device, memory_format=layout)
         if config.bfloat16:
@@ -163,7 +169,8 @@ class Trainer:
             apart = distance(embedding_x, embedding_x.roll(1, 0)).mean()
             alike = F.cosine_similarity(embedding_x, embedding_x.roll(1, 0)).mean()
             embedding_target, features_target = self.recogniser(real_target, view[:swaps])
-            read_x = self.phase1.landmark_reader(x)
+            looks = random_looks(n).to(device)
+            spots_x = self.mesh(x, looks)
             own, lit = encoder.coordinates(x), encoder.light(x)
             context = encoder.context(x, landmarks, lit)
             keys.light[:swaps] = (encoder.light(real_target) - lit[:swaps]).clamp(-2, 2)
@@ -201,15 +208,21 @@ class Trainer:
         fake = y if turn == "right key" else torch.cat([y, other])
         fakes = len(fake)
         embedding_y = embeddings[:n]
-        read = self.phase1.landmark_reader(fake)
-        terms["landmarks"] = losses.moved_landmarks(read, torch.cat([read_x, read_x[pick]])[:fakes])
+        spots = self.mesh(fake, torch.cat([looks, looks[pick]])[:fakes])
+        spots_before, unit = torch.cat([spots_x, spots_x[pick]])[:fakes], between_eyes(spots_x)
+        terms["turned"] = losses.turned(spots, spots_before, unit)
+        as_it_was = torch.ones(fakes, len(OPENINGS), device=device)
+        as_it_was[:n, MOUTH] = (keys.attributes[:, EXPRESSIONS] == 0).all(1, keepdim=True).float()
+        if turn == "other identity":
+            as_it_was[n:] = as_it_was[pick]
+        terms["expression"] = losses.expression(openings(spots), openings(spots_before), unit, as_it_was)
         scores, feature_logits = self.heads([f[:fakes] for f in features])
         patch_scores, patch_logits = self.patches(fake)
-        looks = self.backbone.look(fake)
-        projected_scores, projected_logits = self.projected(looks)
+        seen = self.backbone.look(fake)
+        projected_scores, projected_logits = self.projected(seen)
         terms["gan"] = losses.hinge_generator([*scores, *patch_scores, *projected_scores])
         if self.rater is not None:
-            rating = self.rater(quarters([*(f[:fakes] for f in features), *looks]))
+            rating = self.rater(quarters([*(f[:fakes] for f in features), *seen]))
             terms["unnatural"] = losses.unnatural(rating, config.wanted_rating)
         for name, wanted in (("attr_cls", keys.attributes), ("attr_kept", kept)):
             terms[name] = sum(
@@ -249,7 +262,7 @@ class Trainer:
         self.optimiser.step()
         self._average_weights()
 
-        shown = fake.detach(), [f[:fakes].detach() for f in features], [f.detach() for f in looks]
+        shown = fake.detach(), [f[:fakes].detach() for f in features], [f.detach() for f in seen]
         judged = self._teach_discriminators(x, labels, view, change, *shown)
         if self.information is not None:
             self.information_optimiser.zero_grad(set_to_none=True)

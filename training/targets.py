@@ -23,16 +23,16 @@ _ATTRIBUTE_WEIGHTS = {
     "beard": 1.0,
     "pale_skin": 1.0,
 }
-_ASKED_WEIGHT = 6.0  # of an attribute that a factor asks for
+_ASKED_WEIGHT = 10.0  # of an attribute that a factor asks for
 
 
 class TargetFinder:
-    """Nearest neighbours in landmarks, attributes and coarse colour among a fresh random subset each time, so the same
-    face meets many different targets; of those, people who have what is asked for."""
+    """Nearest neighbours in landmarks, attributes and coarse colour among a fresh random subset each time, so the
+    same face meets many different targets; of those, people who have what is asked for."""
 
     def __init__(self, faces: FaceSet, *, candidates: int = 1500) -> None:
         landmarks = faces.landmarks - faces.landmarks.mean(0)
-        landmarks = landmarks.reshape(len(faces), -1) / 2.0  # 2 px off counts as much as one unit of colour
+        landmarks = landmarks.reshape(len(faces), -1)  # 1 px off counts as much as one unit of colour
         colour = faces.crops[:, 40:120:16, 32:96:16].astype(np.float32).reshape(len(faces), -1)
         colour = (colour - colour.mean(0)) / 60.0
         columns = [

@@ -9,8 +9,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from mfm_edge.critic import SHIPPED_CRITIC, Critic
 from training import critic
-from training.critic import SIZE, CriticNetwork, Lessons, Teacher, fit, fit_attributes, fit_natural, main, surrogates_of
+from training.critic import (
+    SIZE,
+    CriticNetwork,
+    Lessons,
+    Teacher,
+    fit,
+    fit_attributes,
+    fit_natural,
+    going_on_from,
+    main,
+    surrogates_of,
+)
 from training.data import FaceSet, load_faces
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +47,16 @@ def test_it_learns_what_its_teachers_say_up_to_shift_and_scale(faces: FaceSet) -
     assert 0.3 < float(found.std()) < 1.5 and abs(float(found.mean())) < 0.4  # not 7, and not a hundredth
     assert np.corrcoef(natural.numpy(), -slope.numpy())[0, 1] > 0.6
     assert 0.3 < float(natural.std()) < 1.5 and abs(float(natural.mean())) < 0.5  # not 30
+
+
+def test_who_goes_on_from_an_exported_critic_begins_where_it_stands(faces: FaceSet) -> None:
+    network = going_on_from(SHIPPED_CRITIC).eval()
+    crops = np.ascontiguousarray(faces.crops[:16])
+    with torch.no_grad():
+        found = network(torch.from_numpy(critic.look_at(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1)
+    shipped = Critic().look(np.ascontiguousarray(crops[..., ::-1]))
+    for here, there in zip(found, shipped, strict=True):
+        np.testing.assert_allclose(here.numpy(), there, atol=2e-4 * float(np.abs(there).max()))
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data/celeba")

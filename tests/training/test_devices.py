@@ -15,7 +15,6 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 from mfm_edge.style import IDENTITY
 from training.config import Config, Weights
 from training.identity import IdentitySpace
-from training.landmarks import LandmarkReader
 from training.phase1 import Phase1, StyleClassifier
 from training.phase2 import Trainer
 from training.processes import Processes
@@ -121,10 +120,10 @@ def test_the_pretended_device_refuses_what_a_gpu_would():
 def test_a_training_step_keeps_everything_on_its_device(faces, space, tmp_path):
     config = Config(batch=4, weights=replace(Weights(), adv=1, domain_cls=1, information_anonymised=1))
     torch.manual_seed(0)
-    reader, classifier = LandmarkReader().requires_grad_(False), StyleClassifier(300).requires_grad_(False)
+    classifier = StyleClassifier(300).requires_grad_(False)
     with pretended() as processes:
         identity = IdentitySpace(torch.randn(18, 128), torch.randn(128, IDENTITY))
-        trainer = Trainer(faces, Phase1(space, identity, classifier, reader), SmallRecogniser(), config, processes)
+        trainer = Trainer(faces, Phase1(space, identity, classifier), SmallRecogniser(), config, processes)
         values = [trainer.step() for _ in range(3)]  # one of every turn
         assert all(np.isfinite(list(v.values())).all() for v in values)
         assert all(parameter.device == ELSEWHERE for parameter in trainer.modifier.parameters())

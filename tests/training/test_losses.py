@@ -76,9 +76,31 @@ def test_what_looks_natural_enough_is_left_alone():
     assert ratings.grad[0] < 0 and ratings.grad[1] < 0 and ratings.grad[2] == 0
 
 
-def test_moved_landmarks_count_in_distances_between_the_eyes():
-    original = torch.zeros(2, 5, 2)
-    original[:, 1, 0] = 30
-    assert float(losses.moved_landmarks(original, original)) == pytest.approx(0, abs=2e-3)
-    moved = losses.moved_landmarks(original + torch.tensor([3.0, 4.0]), original)
-    assert float(moved) == pytest.approx(5 / 30, rel=1e-3)
+def test_a_face_is_turned_by_what_moves_it_as_a_whole():
+    """Turned, shifted or enlarged it costs as far as that takes its spots; another shape or depth, nothing."""
+    torch.manual_seed(0)
+    original, unit = torch.randn(2, 468, 3) * torch.tensor([30.0, 40.0, 15.0]) + 90, torch.tensor(45.0)
+    middle = original.mean(1, keepdim=True)
+    angle = torch.tensor(0.08)
+    for axes in ((0, 1), (0, 2), (1, 2)):
+        matrix = torch.eye(3)
+        matrix[axes, axes] = angle.cos()
+        matrix[axes[0], axes[1]], matrix[axes[1], axes[0]] = -angle.sin(), angle.sin()
+        moved = (original - middle) @ matrix.T + middle
+        far = (moved - original).norm(dim=2).mean() / unit
+        assert float(losses.turned(moved, original, unit)) == pytest.approx(float(far), rel=0.02)
+    assert float(losses.turned(original + torch.tensor([3.0, 4.0, 0.0]), original, unit)) == pytest.approx(5 / 45, 0.01)
+    assert float(losses.turned(original + torch.tensor([0.0, 0.0, 9.0]), original, unit)) < 0.01
+    assert float(losses.turned(1.1 * (original - middle) + middle, original, unit)) > 0.05
+    another_shape = original + 5 * torch.randn_like(original)
+    assert (
+        float(losses.turned(another_shape, original, unit)) < 0.02 < (another_shape - original).norm(dim=2).mean() / 45
+    )
+
+
+def test_an_expression_counts_where_it_is_to_be_kept():
+    original, unit = torch.full((2, 4), 6.0), torch.tensor(60.0)
+    shown = original + torch.tensor([[3.0, -3.0, 12.0, 12.0], [0.0, 0.0, 0.0, 30.0]])
+    kept = torch.tensor([[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
+    assert float(losses.expression(shown, original, unit, kept)) == pytest.approx((3 + 3 + 30) / 6 / 60)
+    assert float(losses.expression(shown, original, unit, torch.zeros(2, 4))) == 0

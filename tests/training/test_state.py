@@ -13,7 +13,6 @@ def run(tmp_path):
     torch.save(checkpoint, tmp_path / "checkpoint.pt")
     phase1 = {
         "classifier": weights,
-        "landmark_reader": weights,
         "identity": {"expected": torch.randn(3, 4), "analysis": torch.randn(4, 2)},
         "analysis": torch.randn(4, 2),
         "synthesis": torch.randn(2, 4),

@@ -15,7 +15,7 @@ from training.recogniser import Recogniser
 from training.train import run_phase2
 
 CONFIG = Config(
-    batch=4, phase1_steps=2, landmark_steps=2, sample_every=1,
+    batch=4, phase1_steps=2, sample_every=1,
     weights=Weights(information_anonymised=1, information_wrong=1, information_restored=0.02),
 )  # fmt: skip
 

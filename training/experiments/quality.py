@@ -7,6 +7,7 @@ import numpy as np
 from mfm_edge.detect import YuNetDetector
 from training.experiments.made import WRONG, Made
 from training.metrics.detection import found_faces, landmark_shift, nearest
+from training.metrics.mesh import mesh_of, mesh_shift, mesh_turn
 from training.metrics.perceptual import StLpips
 from training.metrics.pose import pose_change
 from training.metrics.recovery import background_psnr, face_psnr, psnr, ssim
@@ -15,6 +16,7 @@ from training.report import Goal, Section
 
 __all__ = ["quality"]
 
+MESH = "MediaPipe (used in training)"
 PERCEPTUAL_FACES = 100  # ST-LPIPS takes longer than all recognisers together
 
 
@@ -81,6 +83,12 @@ def _placed(made: Made) -> list[Goal]:
     for kind, title, goal in (("y", "surrogate", "<= 3"), ("r", "restored", "reported (what landmarks' noise makes)")):
         turned = float(np.median(pose_change(places["x"], places[kind])))
         rows.append(Goal(f"pose change from five landmarks, {title}, degrees (median)", turned, goal))
+    before, after = mesh_of(made["x"]), mesh_of(made["y"])
+    for what, measured in (
+        ("spots of a mesh moved / inter-ocular distance", mesh_shift(before, after)),
+        ("pose change of a mesh, degrees", mesh_turn(before, after)),
+    ):
+        rows.append(Goal(f"{what} (median), {MESH}", float(np.median(measured)), "reported", counts=False))
     return rows
 
 
