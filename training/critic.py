@@ -35,6 +35,7 @@ __all__ = [
     "fit",
     "fit_attributes",
     "fit_natural",
+    "going_on_from",
     "main",
     "surrogates_of",
 ]
@@ -65,6 +66,29 @@ class CriticNetwork(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         seen = self.body(x).flatten(1)
         return self.embedding(seen), self.natural(seen)[:, 0], self.attributes(seen)
+
+
+def going_on_from(path: Path) -> CriticNetwork:
+    """The network in a file of an earlier run, or in an ONNX file that was made of one. Exporting has folded its batch
+    normalisations into what they follow, so those of the latter change nothing until they learn. Needs pip install
+    onnx."""
+    network = CriticNetwork()
+    if path.suffix != ".onnx":
+        network.load_state_dict(torch.load(path, weights_only=True))
+        return network
+    import onnx
+
+    written = {one.name: onnx.numpy_helper.to_array(one) for one in onnx.load(path).graph.initializer}
+    for name, module in network.named_modules():
+        for kind, value in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            if f"{name}.{kind}" in written:
+                value.data.copy_(torch.from_numpy(written[f"{name}.{kind}"].copy()))
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.bias is not None
+            before = name.removesuffix("1") + "0"
+            module.bias.data.copy_(torch.from_numpy(written[f"{before}.weight_bias"].copy()))
+            module.running_var.fill_(1 - module.eps)  # type: ignore[union-attr]
+    return network
 
 
 class Residual(nn.Module):
@@ -205,7 +229,7 @@ def _standard(scores: Tensor) -> Tensor:
 def surrogates_of(faces: FaceSet, count: int, *, seed: int = 0) -> NDArray[np.uint8]:
     """(count, 128, 128, 3) uint8 RGB: of random ones of the faces, by the network that ships."""
     rng = np.random.default_rng(seed)
-    some = faces.take(rng.integers(0, len(faces), count))
+    some = faces.take(rng.integers(0, len(faces), count)).with_exact_landmarks()
     return modify(OnnxEngine(), some.crops, some.landmarks, random_keys(len(some), rng))
 
 
@@ -225,13 +249,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--surrogates", type=int, default=20000, help="how many to learn from (default 20000)")
     parser.add_argument("--limit", type=int, help="use only the first N training faces")
-    parser.add_argument("--start", type=Path, help="file of an earlier run to go on from")
+    parser.add_argument("--start", type=Path, help="file of an earlier run, or critic.onnx, to go on from")
     args = parser.parse_args(argv)
     faces = load_faces(args.data, "train", limit=args.limit)
     torch.manual_seed(0)
-    network = CriticNetwork()
-    if args.start is not None:
-        network.load_state_dict(torch.load(args.start, weights_only=True))
+    network = CriticNetwork() if args.start is None else going_on_from(args.start)
     if args.minutes > 0 or args.natural_minutes > 0:
         teacher, surrogates = Teacher(args.models or models_of(args.data)), surrogates_of(faces, args.surrogates)
         scores = teacher.score(surrogates)
