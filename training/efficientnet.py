@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.halving import HalvingConvolution
 from training.package_weights import load_weights
 
 __all__ = ["CHANNELS", "EfficientNet"]
@@ -81,14 +82,6 @@ class _Block(nn.Module):
         return x + h if self.shortcut else h
 
 
-class _HalvingConvolution(nn.Conv2d):
-    """Of stride 2, padded as TensorFlow pads: less at the top and left."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        after = self.kernel_size[0] // 2
-        return super().forward(F.pad(x, (after - 1, after, after - 1, after)))
-
-
 def _convolution(weights: Mapping[str, Tensor], name: str, normalisation: str, stride: int = 1) -> nn.Conv2d:
     """With its batch normalisation folded in."""
     weight = weights[f"{name}.weight"]
@@ -99,7 +92,7 @@ def _convolution(weights: Mapping[str, Tensor], name: str, normalisation: str, s
     after, inner, kernel, _ = weight.shape
     groups = after if inner == 1 and kernel > 1 else 1
     if stride == 2:
-        layer = _HalvingConvolution(inner * groups, after, kernel, stride, groups=groups)
+        layer = HalvingConvolution(inner * groups, after, kernel, groups=groups)
     else:
         layer = nn.Conv2d(inner * groups, after, kernel, padding=kernel // 2, groups=groups)
     with torch.no_grad():

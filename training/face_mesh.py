@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.halving import HalvingConvolution
+
 __all__ = [
     "LANDMARKS",
     "OFFSETS",
@@ -53,7 +55,7 @@ class FaceMesh(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.stem_activation = _HalvingConvolution(3, 16), nn.PReLU(16)
+        self.stem, self.stem_activation = HalvingConvolution(3, 16, 3), nn.PReLU(16)
         blocks, before = [], 16
         for after, stride in _BLOCKS:
             blocks.append(_Block(before, after, stride))
@@ -104,8 +106,10 @@ class _Block(nn.Module):
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
-        depthwise = _HalvingConvolution if stride == 2 else _Convolution
-        self.filter = depthwise(before, before, groups=before)
+        if stride == 2:
+            self.filter: nn.Conv2d = HalvingConvolution(before, before, 3, groups=before)
+        else:
+            self.filter = nn.Conv2d(before, before, 3, padding=1, groups=before)
         self.mix = nn.Conv2d(before, after, 1)
         self.activation = nn.PReLU(after)
         self.stride, self.more = stride, after - before
@@ -115,21 +119,6 @@ class _Block(nn.Module):
         if self.stride == 2:
             x = F.max_pool2d(x, 2)
         return self.activation(F.pad(x, (0, 0, 0, 0, 0, self.more)) + h)
-
-
-class _Convolution(nn.Conv2d):
-    def __init__(self, before: int, after: int, groups: int = 1) -> None:
-        super().__init__(before, after, 3, padding=1, groups=groups)
-
-
-class _HalvingConvolution(nn.Conv2d):
-    """Of stride 2, padded as TensorFlow pads: not at the top and left."""
-
-    def __init__(self, before: int, after: int, groups: int = 1) -> None:
-        super().__init__(before, after, 3, stride=2, groups=groups)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(F.pad(x, (0, 1, 0, 1)))
 
 
 def _read(path: Path) -> Iterator[list[Tensor]]:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mfm_edge.align import align, invert
+from mfm_edge.align import extract, invert, locate
 from mfm_edge.beyond import beyond
 from mfm_edge.errors import ArgumentError
 from mfm_edge.pixels import to_planes
@@ -66,14 +66,14 @@ class MeshDetector:
 
     def _exact(self, frame: NDArray[np.uint8], face: Face) -> Face:
         try:
-            aligned = align(frame, face)
+            matrix, known = locate(face)
         except ArgumentError:  # its landmarks span no face: nobody can be drawn there
             return face
         top, left, side = WINDOW
-        if beyond(aligned.matrix, (frame.shape[0], frame.shape[1]))[top : top + side, left : left + side].any():
+        if beyond(matrix, (frame.shape[0], frame.shape[1]))[top : top + side, left : left + side].any():
             return face  # half a face is not what the mesh was made for
-        (places,) = self._mesh.landmarks(aligned.crop[None], aligned.landmarks[None])
-        if np.array_equal(places, aligned.landmarks):
+        (places,) = self._mesh.landmarks(extract(frame, matrix)[None], known[None])
+        if np.array_equal(places, known):
             return face
-        back = invert(aligned.matrix)
+        back = invert(matrix)
         return replace(face, landmarks=(places @ back[:, :2].T + back[:, 2]).astype(np.float32))
