@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mfm_edge.style import BLOCK, NEIGHBOURS, face_mask
 from mfm_edge.types import WINDOW
 from training.style_space import COARSE_SCALE, SHADE, StyleSpace, luminance, window
-from training.tone import tone
+from training.tone import slope, tone, untone
 from training.wavelet import wavelet
 
 __all__ = ["BLOCKS", "COARSE", "COLOUR", "GRAIN", "Bands", "face_share"]
@@ -31,7 +31,8 @@ DAMPING = 0.27, 0.2, 0.27
 says least of who somebody is, and looks worst where it does not belong."""
 RIM = 0.5  # detail that lies in the face by less than this is damped as if it did by that much
 GRAIN_DAMPING = 0.5
-COARSE, COLOUR, GRAIN = 0, 2, 3  # portions of these numbers
+COARSE, FINE, COLOUR, GRAIN = 0, 1, 2, 3  # portions of these numbers
+LOUDEST_DIAGONAL, LOUDEST_COLOUR = 4.0, 2.0  # of what is drawn, in standard deviations in photographs
 # Luminance of 2x2 px without their mean: Haar's three details.
 HAAR = ((0.5, 0.5, -0.5, -0.5), (0.5, -0.5, 0.5, -0.5), (0.5, -0.5, -0.5, 0.5))
 
@@ -92,15 +93,44 @@ class Bands(nn.Module):
             self.register_buffer(f"damping{i}", DAMPING[i] ** depth.clamp_min(RIM), persistent=False)
             self.register_buffer(f"axes{i}", torch.from_numpy(axes), persistent=False)
             self.register_buffer(f"spread{i}", torch.from_numpy(spread), persistent=False)
+        for name, portion, deviations in (("diagonal", FINE, LOUDEST_DIAGONAL), ("colour", COLOUR, LOUDEST_COLOUR)):
+            usual = (self.axes(portion) * self.spread(portion)).square().sum(1).sqrt()
+            self.register_buffer(f"loudest_{name}", deviations * usual, persistent=False)
+        half = LIGHT_GRID // 2
+        diagonal = (fine // LIGHT_GRID >= half) & (fine % LIGHT_GRID >= half)
+        self.register_buffer("diagonal", diagonal, persistent=False)
         self.register_buffer(f"damping{GRAIN}", torch.full((len(grain),), GRAIN_DAMPING), persistent=False)
 
     def damping(self, portion: int) -> Tensor:
         """(K,): by how much unexpected detail of a portion is weaker in a surrogate."""
         return self.get_buffer(f"damping{portion}")
 
+    def toned(self, inside: Tensor) -> Tensor:
+        """Window (N,3,96,96) in -1..1 -> on the tone curve, and as if the shade went with luminance of every size.
+
+        Cameras and codecs leave little colour to what is finer than a few pixels: it is grey, wherever on the curve the
+        channels of its surroundings are. Means over colour's cells and luminance stay as the curve has them.
+        """
+        toned = tone(inside)
+        return toned - self._grey(toned)
+
+    def untoned(self, toned: Tensor) -> Tensor:
+        """The inverse of `toned`; whatever comes in, the result is within -1.2..1.2."""
+        return untone(toned + self._grey(toned))
+
+    def _grey(self, toned: Tensor) -> Tensor:
+        """(N,3,96,96) -> what it takes to turn the shade of luminance finer than colour's cells into grey: changes
+        neither the means of these cells nor luminance, on which alone it depends."""
+        cells, light = F.avg_pool2d(toned, 4), luminance(toned)
+        up = self.colour_up
+        fine = light - up @ luminance(cells) @ up.T
+        grey = 1 / slope(cells.clamp(-1, 1))
+        tint = (up @ (grey / luminance(grey) - self.shade) @ up.T) * fine
+        return tint - up @ F.avg_pool2d(tint, 4) @ up.T
+
     def split(self, crop: Tensor) -> tuple[Tensor, Tensor]:
         """Crop (N,3,128,128) -> wavelet coefficients of its toned window: luminance (N,1,48,48), colour (N,2,24,24)."""
-        rgb = tone(window(crop))
+        rgb = tone(window(crop))  # of which cells know nothing else than of `toned`
         light = luminance(rgb)
         colour = rgb[:, ::2] - self.shade[:, ::2] * light
         return self.coefficients(F.avg_pool2d(light, 2), F.avg_pool2d(colour, 4))
@@ -195,6 +225,14 @@ class Bands(nn.Module):
     def axes(self, portion: int) -> Tensor:
         """(K,K): of components, in the columns."""
         return self.get_buffer(f"axes{portion}").float()
+
+    def moderate(self, fine: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
+        """Fine portion and colour (N,K) that are drawn -> the finest diagonal detail and colour no louder than
+        photographs have them in that place, and nearly as they were where that is usual. Without it, chequered patches
+        and red noses are drawn: they please what expects ratings (training/ratings.py) more than discriminators mind.
+        """
+        faint = self.loudest_diagonal * (fine / self.loudest_diagonal).tanh()
+        return torch.where(self.diagonal, faint, fine), self.loudest_colour * (colour / self.loudest_colour).tanh()
 
     def key_places(self, portion: int) -> slice:
         """Where a key's order, signs and mark for a portion are among all of them."""

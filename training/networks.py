@@ -28,7 +28,7 @@ from training.mark import Mark
 from training.noise import Noise
 from training.style_encoder import StyleEncoder, StyleReader
 from training.style_space import StyleSpace, border, window
-from training.tone import BRIGHTEST, tone, untone
+from training.tone import BRIGHTEST
 
 __all__ = ["CALM", "LATENT_CHANNELS", "Change", "ContentEncoder", "Decoder", "Modifier", "repeat_add"]
 
@@ -185,6 +185,7 @@ class Decoder(nn.Module):
         bands, no_colour = self.bands, torch.zeros_like(h[:, :2])
         h = h + self.refine(torch.cat([self.narrow(h), bands.large_cells(light)], 1))
         _, fine, colour = bands.hidden(*bands.coefficients(self.fine(h), self.colour(h)))
+        fine, colour = bands.moderate(fine, colour)
         cells, _ = bands.cells(known + bands.show([coarse, fine, colour])[0], no_colour)
         beyond = bands.coefficients(cells - cells.clamp(-BRIGHTEST, BRIGHTEST), no_colour)
         return h, [coarse, fine - bands.hidden(*beyond)[1], colour]
@@ -216,7 +217,7 @@ class Decoder(nn.Module):
     def draw(self, x: Tensor, change: Tensor) -> Tensor:
         """Crop (N,3,128,128) and change of its toned window (N,3,96,96) -> face, not clamped."""
         inside = window(x)
-        return x + F.pad(untone(tone(inside) + change) - inside, border(1))
+        return x + F.pad(self.bands.untoned(self.bands.toned(inside) + change) - inside, border(1))
 
     def change(
         self,

@@ -32,7 +32,6 @@ from training.networks import Modifier
 from training.phase1 import Phase1
 from training.scenes import Scenes
 from training.style_space import window
-from training.tone import tone, untone
 from training.train import save_atomically
 
 __all__ = ["Restored", "loss", "main", "restored", "run_phase3", "score", "touched"]
@@ -96,14 +95,14 @@ def restored(modifier: Modifier, faces: FaceSet, rng: np.random.Generator, confi
         known = torch.ones(n, 1)  # as a stream knows its key, also where a face is too small to tell
         change = modifier.change(y, landmarks, styles, back.scramble(), known)
     assert touch.seen is not None
-    return Restored(touch.seen, tone(window(y)) + change.window, x)
+    return Restored(touch.seen, modifier.decoder.bands.toned(window(y)) + change.window, x)
 
 
 def touched(modifier: Modifier, shown: Restored) -> Tensor:
     """(N,3,96,96): the window as restored, with its last touch, not clamped."""
     bands = modifier.decoder.bands
     touch = modifier.decoder.finish(*shown.shown)
-    return untone(shown.base + bands.to_window(*bands.show(touch)))
+    return bands.untoned(shown.base + bands.to_window(*bands.show(touch)))
 
 
 def score(modifier: Modifier, shown: Restored) -> Tensor:

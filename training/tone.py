@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["BRIGHTEST", "tone", "untone"]
+__all__ = ["BRIGHTEST", "slope", "tone", "untone"]
 
 # Between the ends of a pixel's range and those of the curve. Smaller clips less, and makes more of rounding and codec
 # noise in very dark and very bright places: at the ends they weigh 3.3 times as much as in the middle.
@@ -29,3 +29,8 @@ def tone(x: Tensor) -> Tensor:
 def untone(v: Tensor) -> Tensor:
     """The inverse of `tone`; whatever comes in, the result is within -1.2..1.2."""
     return torch.sigmoid(v * END) * (2 + 4 * MARGIN) - 1 - 2 * MARGIN
+
+
+def slope(v: Tensor) -> Tensor:
+    """How steeply pixels rise with the curve at `v`, in units of how they do in the middle."""
+    return 2 / (1 + (v * END).cosh())

@@ -69,9 +69,59 @@ def test_grain_reads_back_and_is_all_that_changes(bands):
     before, change = bands.grain(crop), 0.1 * torch.randn(2, bands.sizes[GRAIN])
     was = bands.split(crop)
     inside = window(crop)
-    inside.copy_(untone(tone(inside) + bands.show_grain(change)))
+    inside.copy_(bands.untoned(bands.toned(inside) + bands.show_grain(change)))
     torch.testing.assert_close(bands.grain(crop) - before, change, atol=1e-4, rtol=0)
     torch.testing.assert_close(bands.split(crop), was, atol=1e-4, rtol=0)
+
+
+def test_what_is_toned_comes_back_and_is_the_curve_where_it_is_split(bands):
+    torch.manual_seed(0)
+    inside = torch.cat([2 * torch.rand(2, 3, 96, 96) - 1, torch.rand(1, 3, 96, 96).round() * 2 - 1])
+    toned = bands.toned(inside)
+    torch.testing.assert_close(bands.untoned(toned), inside, atol=1e-5, rtol=0)
+    torch.testing.assert_close(luminance(toned), luminance(tone(inside)), atol=1e-5, rtol=0)
+    cells = torch.nn.functional.avg_pool2d
+    torch.testing.assert_close(cells(toned, 4), cells(tone(inside), 4), atol=1e-5, rtol=0)
+    assert bands.untoned(100 * torch.randn(1, 3, 96, 96)).abs().max() <= 1.2
+
+
+def test_fine_detail_that_is_drawn_is_grey(bands, hidden):
+    """On skin, whose red is bright and whose blue is dark, the curve alone would tint it."""
+    skin = torch.tensor([0.8, 0.2, -0.1]).view(1, 3, 1, 1).expand(6, 3, 96, 96)
+    nothing = [torch.zeros_like(part) for part in hidden]
+    change = bands.to_window(*bands.show([nothing[0], 0.3 * hidden[1], nothing[2]]))
+
+    def tint(face):
+        change = face - skin
+        fine = change - torch.nn.functional.interpolate(torch.nn.functional.avg_pool2d(change, 4), scale_factor=4)
+        return (fine - luminance(fine)).square().mean().sqrt() / luminance(fine).square().mean().sqrt()
+
+    assert tint(bands.untoned(bands.toned(skin) + change)) < 0.06 < 0.15 < tint(untone(tone(skin) + change))
+
+
+def test_chequered_patches_are_faint_and_all_else_stays(bands):
+    chequered = torch.ones(1, 1, 48, 48)
+    chequered[:, :, ::2, 1::2] = chequered[:, :, 1::2, ::2] = -1
+    nothing = torch.zeros(1, 2, 24, 24)
+
+    def shown(cells, moderate):
+        coarse, fine, colour = bands.hidden(*bands.coefficients(cells, nothing))
+        fine = bands.moderate(fine, colour)[0] if moderate else fine
+        return bands.cells(*bands.show([coarse, fine, colour]))[0]
+
+    assert shown(chequered, moderate=False).abs()[:, :, 16:32, 16:32].mean() > 0.8
+    assert shown(chequered, moderate=True).abs()[:, :, 16:32, 16:32].mean() < 0.2
+    lines = chequered.abs()
+    lines[:, :, ::2] = -1
+    torch.testing.assert_close(shown(lines, moderate=True), shown(lines, moderate=False), atol=0.02, rtol=0)
+    faint = 0.02 * chequered
+    torch.testing.assert_close(shown(faint, moderate=True), shown(faint, moderate=False), atol=2e-3, rtol=0)
+
+
+def test_colour_is_bounded_and_nearly_as_it_was_where_it_is_usual(bands, hidden):
+    fine, colour = torch.zeros_like(hidden[1]), hidden[2] / hidden[2].abs().max() * bands.loudest_colour
+    assert (bands.moderate(fine, 100 * colour)[1].abs() <= bands.loudest_colour).all()
+    torch.testing.assert_close(bands.moderate(fine, 0.2 * colour)[1], 0.2 * colour, atol=0, rtol=0.02)
 
 
 def test_a_face_keeps_no_detail_of_single_pixels(bands):

@@ -255,8 +255,8 @@ def test_a_real_person_can_be_asked_for(network, x, places, keys):
     """What `like` finds makes just that person, until the networks beside the linear part have learned otherwise."""
     encoder = network.style_encoder
     encoder.person.variety.mul_(2.4)  # so that some of these are near enough
-    context, surroundings = encoder.context(x, places, encoder.light(x)), keys.person[:, COORDINATES:]
-    fits = encoder.person.expected(encoder.person.imagined(context, keys.person))
+    context, surroundings = encoder.context(x, places, encoder.light(x)), 0.5 * keys.person[:, COORDINATES:]
+    fits = encoder.person.expected(context + surroundings @ encoder.person.surroundings)  # near enough to be shown
     nearer = torch.linspace(0.05, 1, len(x))[:, None]  # these are further apart than real people
     wanted = fits + nearer * (encoder.coordinates(x.roll(1, 0)) - fits)
     person = encoder.person.like(wanted, fits)
