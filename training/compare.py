@@ -26,16 +26,18 @@ from training.experiments.unexported import UnexportedEngine
 from training.keys import random_attributes
 from training.metrics.channels import jpeg
 from training.metrics.detection import found_faces, landmark_shift, nearest
+from training.metrics.frechet import frechet_distance
 from training.metrics.judges import unseen_judges
 from training.metrics.mesh import mesh_of, mesh_shift, mesh_turn
+from training.metrics.mobilenet import MobileNetFeatures
 from training.metrics.pose import pose_change
 from training.metrics.recovery import psnr
 from training.networks import Modifier
-from training.phase1 import Phase1
+from training.package_weights import MissingPackage
 from training.ratings import Eyes, Rater
-from training.state import unpack
+from training.state import load_modifier
 
-__all__ = ["Compared", "Comparison", "load_modifier", "main"]
+__all__ = ["Compared", "Comparison", "main"]
 
 ACROSS, SIDE = 12, 160  # faces in a row of a sheet; px of each
 BROKEN = 1.5  # expected ratings below this
@@ -43,13 +45,16 @@ BROKEN = 1.5  # expected ratings below this
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """rating: expected of surrogates (training/ratings.py), and the share of them that are taken for broken; matched,
-    two_passwords: shares by each judge; alike: mean similarity of two passwords' faces by each; restored, from_jpeg:
-    dB, medians; landmarks: in distances between the eyes, pose: degrees, medians, by a detector, and mesh and turn
-    the same by the mesh of training; asked: the share of attributes asked for that the critic sees."""
+    """rating: expected of surrogates (training/ratings.py), and the share of them that are taken for broken; frechet:
+    how far they are from their originals, FD-MobileNetV2: training follows the rating, and does not know this network
+    (not a number where its package is missing); matched, two_passwords: shares by each judge; alike: mean similarity of
+    two passwords' faces by each; restored, from_jpeg: dB, medians; landmarks: in distances between the eyes, pose:
+    degrees, medians, by a detector, and mesh and turn the same by the mesh of training; asked: the share of attributes
+    asked for that the critic sees."""
 
     rating: float
     broken: float
+    frechet: float
     matched: tuple[float, ...]
     two_passwords: tuple[float, ...]
     alike: tuple[float, ...]
@@ -78,6 +83,8 @@ class Comparison:
         self._asked = asked
         nothing = np.zeros_like(asked)
         self._keys = [[expand(rng.bytes(32), one) for one in wanted] for wanted in (nothing, nothing, asked)]
+        self._mobilenet = _mobilenet()
+        self._real = None if self._mobilenet is None else self._mobilenet.embed(faces.crops)
         self._places, self._mesh = nearest(found_faces(self._detector, faces.crops)), mesh_of(faces.crops)
 
     def of(self, network: Modifier, sheet: Path | None = None) -> Compared:
@@ -98,6 +105,7 @@ class Comparison:
         return Compared(
             rating=float(ratings.mean()),
             broken=float((ratings < BROKEN).mean()),
+            frechet=self._frechet(y),
             matched=self._matched((0, 1), vectors),
             two_passwords=self._matched((1, 2), vectors),
             alike=tuple(float(F.cosine_similarity(own[1], own[2]).mean()) for own in vectors),
@@ -110,22 +118,21 @@ class Comparison:
             asked=float((logits * self._asked > 0)[self._asked != 0].mean()),
         )
 
+    def _frechet(self, y: NDArray[np.uint8]) -> float:
+        if self._mobilenet is None or self._real is None:
+            return float("nan")
+        return frechet_distance(self._mobilenet.embed(y), self._real)
+
     def _matched(self, pair: tuple[int, int], vectors: list[list[torch.Tensor]]) -> tuple[float, ...]:
         a, b = pair
         return tuple(float(j.same(own[a], own[b]).mean()) for j, own in zip(self.judges, vectors, strict=True))
 
 
-def load_modifier(path: Path) -> Modifier:
-    """The averaged network of a run (folder) or of a packed state (file), in evaluation mode."""
-    if path.is_dir():
-        phase1 = torch.load(path / "phase1.pt", weights_only=True)
-        weights = torch.load(path / "checkpoint.pt", weights_only=False, map_location="cpu")["average"]
-    else:
-        networks, phase1 = unpack(path)
-        weights = networks["modifier"]
-    network = Modifier(Phase1.load(phase1).space)
-    network.load_state_dict(weights)
-    return network.eval()
+def _mobilenet() -> MobileNetFeatures | None:
+    try:
+        return MobileNetFeatures()
+    except MissingPackage:
+        return None
 
 
 def _rounded(told: float | tuple[float, ...]) -> str:

@@ -12,7 +12,10 @@ from typing import Any
 
 import torch
 
-__all__ = ["STATE", "main", "pack", "unpack"]
+from training.networks import Modifier
+from training.phase1 import Phase1
+
+__all__ = ["STATE", "load_modifier", "main", "pack", "unpack"]
 
 STATE = Path(__file__).parent / "state" / "mfm.pt"
 MAX_BYTES = 15_000_000
@@ -53,6 +56,19 @@ def unpack(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     phase1 = {name: _widen(value) if isinstance(value, dict) else value for name, value in phase1.items()}
     networks = {name: value if name == "steps" else _widen(value) for name, value in state.items()}
     return networks, phase1
+
+
+def load_modifier(path: Path) -> Modifier:
+    """The averaged network of a run (folder) or of a packed state (file), in evaluation mode."""
+    if path.is_dir():
+        phase1 = torch.load(path / "phase1.pt", weights_only=True)
+        weights = torch.load(path / "checkpoint.pt", weights_only=False, map_location="cpu")["average"]
+    else:
+        networks, phase1 = unpack(path)
+        weights = networks["modifier"]
+    network = Modifier(Phase1.load(phase1).space)
+    network.load_state_dict(weights)
+    return network.eval()
 
 
 def _halve(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

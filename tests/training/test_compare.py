@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import cv2
 import pytest
 
-from training.compare import Comparison, load_modifier, main
+from training.compare import Comparison, main
 from training.data import load_faces
+from training.metrics.mobilenet import MobileNetFeatures
+from training.package_weights import MissingPackage
+from training.state import load_modifier
 
 ROOT = Path(__file__).parents[2]
 SHARED, STATE = ROOT.parent / "shared", ROOT / "training" / "state" / "mfm.pt"
@@ -28,6 +32,9 @@ def test_keys_that_ask_for_nobody_in_particular_look_natural_and_alike() -> None
     nobody = comparison.of(network)
     assert all(a > b + 0.05 for a, b in zip(nobody.alike, shipped.alike, strict=True))
     assert sum(nobody.two_passwords) > sum(shipped.two_passwords) and nobody.rating > shipped.rating
+    with contextlib.suppress(MissingPackage):
+        MobileNetFeatures()
+        assert 0 < nobody.frechet < shipped.frechet
 
 
 def test_a_line_and_a_sheet_for_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

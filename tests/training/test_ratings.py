@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from mfm_edge.engine.onnx import OnnxEngine
 from training import losses
 from training.data import FaceSet, load_faces, to_tensor
 from training.ratings import CHIP, MOST, RATINGS, Eyes, Rater, main, make_sheets, pack, quarters
@@ -29,8 +30,13 @@ def test_ratings_of_people_who_were_left_out_are_foreseen() -> None:
         expected[~known] = rater(torch.from_numpy(looks[~known]).float())
     assert (ratings[~by_eye] == MOST).all() and expected[~by_eye].mean() > expected[by_eye].max() - 0.3
     of_one = [people == person for person in np.unique(people[by_eye])]
-    apart = [np.concatenate([values[one] - values[one].mean() for one in of_one]) for values in (expected, ratings)]
-    assert np.corrcoef(*apart)[0, 1] > 0.57
+
+    def agree(of_one: list[np.ndarray]) -> float:
+        apart = [np.concatenate([values[one] - values[one].mean() for one in of_one]) for values in (expected, ratings)]
+        return np.corrcoef(*apart)[0, 1]
+
+    assert agree(of_one[:-60]) > 0.54
+    assert agree(of_one[-60:]) > 0.33  # of a network that had been trained to please an earlier regression
     taken = [ratings[one][expected[one].argmax()] for one in of_one]
     assert np.mean(taken) > ratings[by_eye].mean() + 0.4
 
@@ -87,7 +93,7 @@ def test_quarters_lie_where_the_face_has_them() -> None:
 
 @needs_models
 def test_sheets_are_rated_and_packed_with_photographs(tmp_path: Path, faces: FaceSet, eyes: Eyes) -> None:
-    make_sheets(faces, tmp_path, people=7, keys=2, seed=1)
+    make_sheets(OnnxEngine(), faces, tmp_path, people=7, keys=2, seed=1)
     sheets = [cv2.imread(str(path)) for path in sorted(tmp_path.glob("sheet-*.png"))]
     assert [sheet.shape for sheet in sheets] == [(6 * 176, 3 * 176, 3), (176, 3 * 176, 3)]
     surrogates = np.load(tmp_path / "surrogates.npz")["surrogates"]
