@@ -23,7 +23,7 @@ class Weights:
     rec: float = 1.0  # eq. 5
     domain_cls: float = 0.0  # eq. 6
     gan: float = 5.0  # hinge loss of all discriminators
-    unnatural: float = 45.0  # what the eye is expected to say of surrogates and wrongly restored faces
+    unnatural: float = 30.0  # what the eye is expected to say of surrogates and wrongly restored faces
     push: float = 6.5  # embedding of y at least `margin` away from x
     push_features: float = 6.5  # the same for the local features
     pull: float = 5.0  # y towards a real face that has the asked-for coordinates and identity

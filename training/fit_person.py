@@ -19,7 +19,7 @@ __all__ = ["between_people", "contexts", "fit_person"]
 
 LEAST_SPREAD = 1e-3  # of what is seen: the projection leaves but rounding in some directions, not to be enlarged
 PLAIN_SHARE = 0.85  # of the faces, those nearest to the mean, twice
-VARIED = 2.5  # the variety asked for against theirs: more makes two keys' faces differ more, and both less natural
+VARIED = 2.9  # the variety asked for against theirs: more makes two keys' faces differ more, and both less natural
 OF_PICTURES = 0.03  # of what pictures vary by beside what people do, so that every real face is somebody's
 RIDGE = 0.02  # of the regression of coordinates on their context, which rounding and codecs disturb
 

@@ -18,7 +18,7 @@ from training.targets import TargetFinder
 
 __all__ = ["fit_surroundings"]
 
-FAR = 2.9  # how far a key goes, against how much the surroundings of two people in like pictures differ
+FAR = 3.05  # how far a key goes, against how much the surroundings of two people in like pictures differ
 PAIRS = 12_000
 
 
