@@ -130,7 +130,7 @@ class Bands(nn.Module):
 
     def split(self, crop: Tensor) -> tuple[Tensor, Tensor]:
         """Crop (N,3,128,128) -> wavelet coefficients of its toned window: luminance (N,1,48,48), colour (N,2,24,24)."""
-        rgb = tone(window(crop))  # of which cells know nothing else than of `toned`
+        rgb = tone(window(crop))  # luminance and means of cells are those of `toned`
         light = luminance(rgb)
         colour = rgb[:, ::2] - self.shade[:, ::2] * light
         return self.coefficients(F.avg_pool2d(light, 2), F.avg_pool2d(colour, 4))

@@ -19,9 +19,14 @@ SHARED = Path(__file__).resolve().parents[3] / "shared"
 needs_models = pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs ../shared/models")
 
 
-def test_ratings_of_people_who_were_left_out_are_foreseen() -> None:
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_ratings_of_people_who_were_left_out_are_foreseen(all_of_them: bool) -> None:
     rated = np.load(RATINGS)
-    looks, ratings, people = rated["seen"] * rated["step"], rated["ratings"], rated["people"]
+    later = rated["people"] > rated["people"].max() - 60  # of a network that had been trained to please what was fitted
+    some = ~later | all_of_them
+    looks, ratings, people = (
+        values[some] for values in (rated["seen"] * rated["step"], rated["ratings"], rated["people"])
+    )
     assert ratings.min() >= 0 and ratings.max() <= MOST and len(looks) == len(ratings) == len(people)
     expected, by_eye = np.empty(len(ratings)), people >= 0
     for left_out in range(4):  # photographs, too
@@ -35,8 +40,10 @@ def test_ratings_of_people_who_were_left_out_are_foreseen() -> None:
         apart = [np.concatenate([values[one] - values[one].mean() for one in of_one]) for values in (expected, ratings)]
         return np.corrcoef(*apart)[0, 1]
 
-    assert agree(of_one[:-60]) > 0.54
-    assert agree(of_one[-60:]) > 0.33  # of a network that had been trained to please an earlier regression
+    if all_of_them:
+        assert agree(of_one[:-60]) > 0.54 and agree(of_one[-60:]) > 0.33
+    else:
+        assert agree(of_one) > 0.57
     taken = [ratings[one][expected[one].argmax()] for one in of_one]
     assert np.mean(taken) > ratings[by_eye].mean() + 0.4
 
