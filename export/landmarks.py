@@ -36,7 +36,7 @@ class FiveLandmarks(nn.Module):
         self.places.load_state_dict({"weight": weight.flatten(0, 1), "bias": bias.flatten()})
 
     def forward(self, face: Tensor) -> Tensor:
-        return self.places(self.mesh.features(face)).view(-1, len(LANDMARKS), 2)
+        return self.places(self.mesh.features(face)[0]).view(-1, len(LANDMARKS), 2)
 
 
 class _Slopes(nn.Module):

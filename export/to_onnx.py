@@ -27,7 +27,7 @@ from mfm_edge.engine.folder import MARK
 from mfm_edge.engine.onnx import CARD, CARD_FORMAT, PARTS, SHIPPED_MODEL
 from mfm_edge.types import CROP_SIZE
 from training.networks import Modifier
-from training.style_space import StyleSpace
+from training.state import averaged
 
 __all__ = ["OPSET", "TERMS", "TOLERANCE", "Run", "export", "load_run", "main", "relative_difference", "write_graph"]
 
@@ -57,12 +57,9 @@ class Run:
 
 def load_run(run: Path) -> Run:
     """Read the folder that training writes."""
-    phase1 = torch.load(run / "phase1.pt", weights_only=True)
-    network = Modifier(StyleSpace.load(phase1))
     content = (run / "checkpoint.pt").read_bytes()  # once: training may replace the file at any time
     checkpoint = torch.load(io.BytesIO(content), weights_only=False, map_location="cpu")
-    network.load_state_dict(checkpoint["average"])
-    return Run(network.eval(), int(checkpoint["steps"]), hashlib.sha256(content).hexdigest())
+    return Run(averaged(run, checkpoint), int(checkpoint["steps"]), hashlib.sha256(content).hexdigest())
 
 
 def export(run: Run, folder: Path) -> dict[str, float]:

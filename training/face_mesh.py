@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from training.halving import HalvingConvolution
 
 __all__ = [
+    "CHANNELS",
     "LANDMARKS",
     "OFFSETS",
     "OPENINGS",
@@ -47,6 +48,10 @@ OPENINGS = ((159, 145), (386, 374), (13, 14), (61, 291))
 # Of each block: channels, and by what it makes maps smaller.
 _BLOCKS = (*((16, 1),) * 2, (32, 2), *((32, 1),) * 2, (64, 2), *((64, 1),) * 2, (128, 2), *((128, 1),) * 2, (128, 2),
            *((128, 1),) * 2, (128, 2), *((128, 1),) * 2)  # fmt: skip
+CHANNELS = 32, 64, 128
+"""Of the feature maps that are looked at, 4, 8 and 16 times smaller than SIDE."""
+LOUDNESS = 3.0  # of these maps: heads enlarge no difference, and what they are not told loudly they learn slowly
+_LEVELS = (0, 5), (5, 8), (8, 11)  # blocks up to each of these maps
 
 
 class FaceMesh(nn.Module):
@@ -71,13 +76,22 @@ class FaceMesh(nn.Module):
         return mesh.eval().requires_grad_(False)
 
     def forward(self, x: Tensor, looks: Tensor) -> Tensor:
+        return self.look(x, looks)[0]
+
+    def look(self, x: Tensor, looks: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """As forward -> points, and what they are seen by: three maps of CHANNELS."""
         grid = F.affine_grid(looks, [len(x), 3, SIDE, SIDE], align_corners=False)
         seen = F.grid_sample(x, grid, mode="bicubic", align_corners=False, padding_mode="border")
-        return self.points(self.features(seen.contiguous(memory_format=torch.channels_last))).view(-1, POINTS, 3)
+        features, maps = self.features(seen.contiguous(memory_format=torch.channels_last))
+        return self.points(features).view(-1, POINTS, 3), maps
 
-    def features(self, seen: Tensor) -> Tensor:
-        """(N,3,SIDE,SIDE) RGB in -1..1 -> what places points (N,32,3,3)."""
-        return self.narrow(self.blocks(self.stem_activation(self.stem(seen / 2 + 0.5))))
+    def features(self, seen: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(N,3,SIDE,SIDE) RGB in -1..1 -> what places points (N,32,3,3), and three maps of CHANNELS."""
+        h, maps = self.stem_activation(self.stem(seen / 2 + 0.5)), []
+        for first, last in _LEVELS:
+            h = self.blocks[first:last](h)
+            maps.append(LOUDNESS * h)
+        return self.narrow(self.blocks[_LEVELS[-1][1] :](h)), maps
 
 
 def between_eyes(points: Tensor) -> Tensor:

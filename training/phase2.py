@@ -17,7 +17,7 @@ from training import losses
 from training.channel import channel, quantise
 from training.config import Config
 from training.data import FaceSet, to_tensor
-from training.discriminators import FeatureDiscriminator, PatchDiscriminator, ProjectedDiscriminator
+from training.discriminators import Discriminators, Seen
 from training.efficientnet import EfficientNet
 from training.face_mesh import OPENINGS, FaceMesh, between_eyes, openings, random_looks
 from training.information import Information
@@ -61,14 +61,12 @@ class Trainer:
         self.modifier = Modifier(phase1.space).to(device, memory_format=layout)
         self.average = Modifier(phase1.space).to(device, memory_format=layout).eval().requires_grad_(False)
         self.average.load_state_dict(self.modifier.state_dict())
-        self.patches = PatchDiscriminator().to(device, memory_format=layout)
-        self.heads = FeatureDiscriminator().to(device, memory_format=layout)
+        self.discriminators = Discriminators().to(device, memory_format=layout)
         self.mesh = FaceMesh.load().to(device, memory_format=layout)
         self.backbone = EfficientNet().to(device, memory_format=layout)
-        self.projected = ProjectedDiscriminator().to(device, memory_format=layout)
         if config.bfloat16:
             draw_in_bfloat16(self.modifier)
-            judge_in_bfloat16(self.patches, self.heads, self.projected, self.backbone)
+            judge_in_bfloat16(*self.discriminators.children(), self.backbone)
         self.modifier.decoder.finish.requires_grad_(False)  # learns in phase 3
         injection = list(self.modifier.decoder.identity.parameters())
         others = [p for p in self._drawing() if not any(p is one for one in injection)]
@@ -105,9 +103,7 @@ class Trainer:
         """Begin with the networks of a packed state (training.state) and fresh optimisers."""
         self.modifier.load_state_dict(networks["modifier"])
         self.average.load_state_dict(networks["modifier"])
-        self.patches.load_state_dict(networks["patches"])
-        self.heads.load_state_dict(networks["heads"])
-        self.projected.load_state_dict(networks["projected"])
+        self.discriminators.load_state_dict(networks["discriminators"])
         self.steps = int(networks["steps"])
 
     def set_rates(self, factor: float) -> None:
@@ -129,7 +125,7 @@ class Trainer:
 
     def _modules(self) -> tuple[str, ...]:
         bounds = ("information", "information_optimiser") if self.information is not None else ()
-        return "modifier", "average", "patches", "heads", "projected", "optimiser", "discriminator_optimiser", *bounds
+        return "modifier", "average", "discriminators", "optimiser", "discriminator_optimiser", *bounds
 
     def _real_others(
         self, index: NDArray[np.intp], asked: Tensor, places: NDArray[np.float32]
@@ -208,7 +204,7 @@ class Trainer:
         fake = y if turn == "right key" else torch.cat([y, other])
         fakes = len(fake)
         embedding_y = embeddings[:n]
-        spots = self.mesh(fake, torch.cat([looks, looks[pick]])[:fakes])
+        spots, shapes = self.mesh.look(fake, torch.cat([looks, looks[pick]])[:fakes])
         spots_before, unit = torch.cat([spots_x, spots_x[pick]])[:fakes], between_eyes(spots_x)
         terms["turned"] = losses.turned(spots, spots_before, unit)
         as_it_was = torch.ones(fakes, len(OPENINGS), device=device)
@@ -216,19 +212,14 @@ class Trainer:
         if turn == "other identity":
             as_it_was[n:] = as_it_was[pick]
         terms["expression"] = losses.expression(openings(spots), openings(spots_before), unit, as_it_was)
-        scores, feature_logits = self.heads([f[:fakes] for f in features])
-        patch_scores, patch_logits = self.patches(fake)
-        seen = self.backbone.look(fake)
-        projected_scores, projected_logits = self.projected(seen)
-        terms["gan"] = losses.hinge_generator([*scores, *patch_scores, *projected_scores])
+        seen = Seen(fake, [f[:fakes] for f in features], shapes, self.backbone.look(fake))
+        judged = self.discriminators(seen)
+        terms["gan"] = losses.hinge_generator([score for scores, _ in judged.values() for score in scores])
         if self.rater is not None:
-            rating = self.rater(quarters([*(f[:fakes] for f in features), *seen]))
+            rating = self.rater(quarters([*seen.features, *seen.looks]))
             terms["unnatural"] = losses.unnatural(rating, config.wanted_rating)
         for name, wanted in (("attr_cls", keys.attributes), ("attr_kept", kept)):
-            terms[name] = sum(
-                losses.attribute_classification(logits[:n], wanted)
-                for logits in (feature_logits, patch_logits, projected_logits)
-            )
+            terms[name] = sum(losses.attribute_classification(logits[:n], wanted) for _, logits in judged.values())
         terms["push"] = push * losses.push_away(embedding_y, embedding_x, config.margin, apart)
         terms["push_features"] = push * losses.push_features([f[:n] for f in features], features_x)
         terms["pull"] = losses.swap([f[:swaps] for f in features], features_target, y[:swaps], real_target)
@@ -246,7 +237,7 @@ class Trainer:
         if w.adv or w.domain_cls:
             assert self.phase1.classifier is not None  # Phase1.complete
             _, attribute_logits = self.phase1.classifier(y)
-            terms["domain_cls"] = losses.domain_classification(patch_logits[:n], attribute_logits)
+            terms["domain_cls"] = losses.domain_classification(judged["patches"][1][:n], attribute_logits)
             if turn == "right key":
                 identities = torch.from_numpy(self.faces.identities[index]).to(device)[pick]
                 terms["adv"] = losses.adversarial_identity(self.phase1.classifier(restored)[0], identities)
@@ -262,8 +253,7 @@ class Trainer:
         self.optimiser.step()
         self._average_weights()
 
-        shown = fake.detach(), [f[:fakes].detach() for f in features], [f.detach() for f in seen]
-        judged = self._teach_discriminators(x, labels, view, change, *shown)
+        taught = self._teach_discriminators(x, labels, view, looks, change, seen.detach())
         if self.information is not None:
             self.information_optimiser.zero_grad(set_to_none=True)
             self.information.loss(*told).backward()
@@ -271,7 +261,7 @@ class Trainer:
             self.information_optimiser.step()
 
         self.steps += 1
-        log = {name: float(term.detach()) for name, term in terms.items()} | judged
+        log = {name: float(term.detach()) for name, term in terms.items()} | taught
         log["distance_y_x"] = float(distance(embedding_y.detach(), embedding_x).mean() / apart)
         if turn == "right key":
             error = (restored.detach().clamp(-1, 1) - x[pick]).square().mean()
@@ -279,14 +269,7 @@ class Trainer:
         return log
 
     def _teach_discriminators(
-        self,
-        x: Tensor,
-        labels: Tensor,
-        view: View,
-        change: Change,
-        fake: Tensor,
-        fake_features: list[Tensor],
-        fake_looks: list[Tensor],
+        self, x: Tensor, labels: Tensor, view: View, looks: Tensor, change: Change, fake: Seen
     ) -> dict[str, float]:
         """One update of V, which learns attributes from the labels of x; returns its losses.
 
@@ -296,17 +279,13 @@ class Trainer:
         bands = self.modifier.decoder.bands
         with torch.no_grad():
             laid_over = change.grain + bands.to_window(*bands.show(change.scrambled))
-            real = self.modifier.surrogate(x, laid_over)
-            _, real_features = self.recogniser(real, view)
-            real_looks = self.backbone.look(real)
+            pixels = self.modifier.surrogate(x, laid_over)
+            features, shapes = self.recogniser(pixels, view)[1], self.mesh.look(pixels, looks)[1]
+            real = Seen(pixels, features, shapes, self.backbone.look(pixels))
         told, attributes = dict[str, Tensor](), list[Tensor]()
-        for name, judge, shown, made in (
-            ("v_features", self.heads, real_features, fake_features),
-            ("v_patches", self.patches, real, fake),
-            ("v_projected", self.projected, real_looks, fake_looks),
-        ):
-            real_scores, logits = judge(shown)
-            told[name] = losses.hinge_discriminator(real_scores, judge(made)[0])
+        judged_fake = self.discriminators(fake)
+        for name, (scores, logits) in self.discriminators(real).items():
+            told[f"v_{name}"] = losses.hinge_discriminator(scores, judged_fake[name][0])
             attributes.append(F.binary_cross_entropy_with_logits(logits, labels.float()))
         told["v_attributes"] = torch.stack(attributes).sum()
         self.discriminator_optimiser.zero_grad(set_to_none=True)
@@ -321,8 +300,7 @@ class Trainer:
 
     def _judging(self) -> list[nn.Parameter]:
         """What the discriminators learn."""
-        judges = (self.patches, self.heads, self.projected)
-        return [p for judge in judges for p in judge.parameters() if p.requires_grad]
+        return [p for p in self.discriminators.parameters() if p.requires_grad]
 
     @torch.no_grad()
     def _average_weights(self) -> None:

@@ -29,8 +29,8 @@ from training.config import Config
 from training.data import FaceSet, load_faces, to_crops, to_tensor
 from training.keys import random_attributes, random_keys
 from training.networks import Modifier
-from training.phase1 import Phase1
 from training.scenes import Scenes
+from training.state import averaged
 from training.style_space import window
 from training.train import save_atomically
 
@@ -167,9 +167,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, default=None, help="use only the first N training faces")
     args = parser.parse_args(argv)
     checkpoint = torch.load(args.run / "checkpoint.pt", weights_only=False, map_location="cpu")
-    phase1 = Phase1.load(torch.load(args.run / "phase1.pt", weights_only=True))
-    modifier = Modifier(phase1.space).eval().to(memory_format=torch.channels_last)
-    modifier.load_state_dict(checkpoint["average"])
+    modifier = averaged(args.run, checkpoint).to(memory_format=torch.channels_last)
     faces = load_faces(args.data, "train", limit=args.limit).with_exact_landmarks()
     validation = load_faces(args.data, "val", limit=600).with_exact_landmarks()
     for line in run_phase3(modifier, faces, validation, Config(), args.minutes):

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from training.networks import Modifier
-from training.phase1 import Phase1
+from training.style_space import StyleSpace
 
-__all__ = ["STATE", "load_modifier", "main", "pack", "unpack"]
+__all__ = ["STATE", "averaged", "load_modifier", "main", "pack", "unpack"]
 
 STATE = Path(__file__).parent / "state" / "mfm.pt"
 MAX_BYTES = 15_000_000
@@ -28,9 +28,7 @@ def pack(run: Path, path: Path) -> int:
     state = {
         "steps": checkpoint["steps"],
         "modifier": _halve(checkpoint["average"]),
-        "patches": _halve(checkpoint["patches"]),
-        "heads": _halve(checkpoint["heads"]),
-        "projected": _halve(checkpoint["projected"]),
+        "discriminators": _halve(checkpoint["discriminators"]),
         # The space exactly: restoring rests on its parts being inverse. Whoever needs the classifier trains it anew.
         "phase1": {
             name: _halve(value) if isinstance(value, dict) else value
@@ -61,12 +59,18 @@ def unpack(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def load_modifier(path: Path) -> Modifier:
     """The averaged network of a run (folder) or of a packed state (file), in evaluation mode."""
     if path.is_dir():
-        phase1 = torch.load(path / "phase1.pt", weights_only=True)
-        weights = torch.load(path / "checkpoint.pt", weights_only=False, map_location="cpu")["average"]
-    else:
-        networks, phase1 = unpack(path)
-        weights = networks["modifier"]
-    network = Modifier(Phase1.load(phase1).space)
+        return averaged(path, torch.load(path / "checkpoint.pt", weights_only=False, map_location="cpu"))
+    networks, phase1 = unpack(path)
+    return _modifier(phase1, networks["modifier"])
+
+
+def averaged(run: Path, checkpoint: dict[str, Any]) -> Modifier:
+    """The averaged network of a run's checkpoint, in evaluation mode."""
+    return _modifier(torch.load(run / "phase1.pt", weights_only=True), checkpoint["average"])
+
+
+def _modifier(phase1: dict[str, Any], weights: dict[str, torch.Tensor]) -> Modifier:
+    network = Modifier(StyleSpace.load(phase1))
     network.load_state_dict(weights)
     return network.eval()
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from skimage import data
+from torch import Tensor, nn
 
-from training.data import to_tensor
-from training.discriminators import ProjectedDiscriminator
-from training.efficientnet import CHANNELS, EfficientNet
+from training import efficientnet, losses
+from training.data import load_faces, to_tensor
+from training.discriminators import FeatureDiscriminator, ProjectedDiscriminator
+from training.efficientnet import EfficientNet
+from training.face_mesh import CHANNELS, FaceMesh, random_looks
 from training.package_weights import load_weights
+
+DATA = Path(__file__).parents[3] / "shared" / "data" / "celeba"
+needs_faces = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data/celeba")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +46,7 @@ def test_efficientnet_knows_a_cat_from_a_cup(backbone: EfficientNet) -> None:
             maps = backbone(x)
             h = F.batch_norm(F.conv2d(maps[-1] * deepest, weights["_conv_head.weight"]), *normalisation, eps=1e-3)
             logits = F.relu6(h).mean((2, 3)) @ weights["_fc.weight"].T + weights["_fc.bias"]
-        assert [m.shape[1:] for m in maps] == [(c, 56 >> i, 56 >> i) for i, c in enumerate(CHANNELS)]
+        assert [m.shape[1:] for m in maps] == [(c, 56 >> i, 56 >> i) for i, c in enumerate(efficientnet.CHANNELS)]
         assert int(logits.argmax()) in classes
 
 
@@ -79,13 +87,34 @@ def test_it_learns_what_the_recogniser_hardly_sees(judge: ProjectedDiscriminator
     tinted[:, 50:90, 40:70, 1] = np.minimum(tinted[:, 50:90, 40:70, 1] + 50, 255)
     with torch.no_grad():
         plain, odd = (backbone.look(to_tensor(c)) for c in (crops, tinted))
+    assert_heads_learn(judge, plain, odd, 16)
+
+
+@needs_faces
+def test_what_the_mesh_sees_tells_that_a_face_is_upside_down() -> None:
+    """Of unseen faces: nothing around them changes, and hardly any colour."""
+    faces, mesh = load_faces(DATA, "val", limit=72), FaceMesh.load()
+    x = to_tensor(faces.crops)
+    odd = x.clone()
+    odd[:, :, 56:100, 36:92] = x.flip(2)[:, :, 28:72, 36:92]  # upside down
+    torch.manual_seed(0)
+    looks = random_looks(len(x))
+    with torch.no_grad():
+        (points, plain), (_, other) = (mesh.look(crops, looks) for crops in (x, odd))
+        assert torch.equal(points, mesh(x, looks)) and tuple(m.shape[1] for m in plain) == CHANNELS
+    judge = FeatureDiscriminator(CHANNELS)
+    assert_heads_learn(judge, plain, other, 48)
+
+
+def assert_heads_learn(judge: nn.Module, plain: list[Tensor], odd: list[Tensor], taught: int) -> None:
+    """From the first `taught` of what was seen of each kind to tell all others of them apart."""
     optimiser = torch.optim.Adam([p for p in judge.parameters() if p.requires_grad], 1e-3)
     for _ in range(60):
-        real, fake = judge([m[:16] for m in plain])[0], judge([m[:16] for m in odd])[0]
-        loss = sum(F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake, strict=True))
+        real, fake = (judge([m[:taught] for m in maps])[0] for maps in (plain, odd))
+        loss = losses.hinge_discriminator(real, fake)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     with torch.no_grad():
-        real, fake = (sum(s.mean((1, 2, 3)) for s in judge([m[16:] for m in maps])[0]) for maps in (plain, odd))
+        real, fake = (sum(s.mean((1, 2, 3)) for s in judge([m[taught:] for m in maps])[0]) for maps in (plain, odd))
     assert (real > fake).all()

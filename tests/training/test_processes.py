@@ -65,7 +65,7 @@ def test_two_processes_end_with_equal_weights(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=False) for rank in range(2))
-    for name in ("modifier", "average", "patches", "heads", "information"):
+    for name in ("modifier", "average", "discriminators", "information"):
         for (key, a), b in zip(one[name].items(), two[name].values(), strict=True):
             if name != "information" or "." in key:  # but not the scale of embeddings: each follows its own faces
                 assert torch.equal(a, b), (name, key)

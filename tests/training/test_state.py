@@ -8,8 +8,7 @@ from training.state import pack, unpack
 @pytest.fixture
 def run(tmp_path):
     weights = {"w": torch.randn(8, 8), "count": torch.tensor(3)}
-    judges = dict.fromkeys(("patches", "heads", "projected"), weights)
-    checkpoint = {"steps": 7, "average": weights, "modifier": {}, **judges, "optimiser": {}}
+    checkpoint = {"steps": 7, "average": weights, "modifier": {}, "discriminators": weights, "optimiser": {}}
     torch.save(checkpoint, tmp_path / "checkpoint.pt")
     phase1 = {
         "classifier": weights,
