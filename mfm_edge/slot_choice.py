@@ -20,10 +20,10 @@ from mfm_edge.types import SLOTS, AlignedFace, Face
 
 __all__ = ["ASKED", "AT_A_TIME", "FAR", "KEPT", "MOST", "NATURAL", "UNLIKE", "SlotChoice", "TrackSlots"]
 
-FAR = 10.0
-"""Distance from which two faces look like two people. Of pairs of photos of one person 24 in 25 are nearer, of pairs
-of people and of surrogates and their originals one in four. Whoever asks for more gets surrogates that are all alike,
-since they lie all on the other side of the original."""
+FAR = 11.0
+"""Distance from which two faces look like two people. Of pairs of photos of one person 99 in 100 are nearer, of pairs
+of people one in three and of surrogates and their originals two in five. Whoever asks for more gets surrogates that are
+all alike, since they lie all on the other side of the original."""
 
 UNLIKE = 0.8
 """What a surrogate's distance from the mean of the others that were tried counts for, against how natural it is. By
@@ -36,8 +36,8 @@ as the original has it, against how natural it is: what is asked for goes before
 AT_A_TIME, MOST, NATURAL = 4, 12, 0.25
 """How many keys a face is tried under: so many at a time, which takes two to three times as long as a face does in a
 frame, until the one it would take is by so many standard deviations more natural than the mean of all surrogates and
-has what was asked for; MOST at most, eight on average. Of all surrogates one in six is expected to be rated below 2.25
-(training/ratings.py, photographs 3.65), of those that are taken one in eleven."""
+has what was asked for; MOST at most, eight on average. Of all surrogates one in six is expected to be rated below 1.75
+(training/ratings.py), of those that are taken one in nine."""
 
 
 class SlotChoice:

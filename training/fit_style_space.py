@@ -30,8 +30,9 @@ __all__ = ["coarse_luminance", "fit_axes", "fit_style_space"]
 
 LIGHTING_COMPONENTS = 4
 # By how much a key changes what was taken out, in standard deviations of faces: brightness, contrast, smile, mouth,
-# where the nose points, across and down, which is light from a side for the most part, and the lighting components.
-LIGHT_CHANGES = np.array([0.4, 0.4, 0, 0, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8])
+# where the nose points, across and down, which is light from a side for the most part and turns heads a little, and the
+# lighting components.
+LIGHT_CHANGES = np.array([0.4, 0.4, 0, 0, 0.4, 0.4, 0.8, 0.8, 0.8, 0.8])
 LIGHT_RANGE = 3.0  # standard deviations on both sides, within which a face's light stays
 REST_SHARE = 0.1  # coefficients that belong to the face by less than this stay, as do those at the window's border
 ROUNDING = 0.004  # half a level of uint8: nothing varies less
