@@ -26,7 +26,7 @@ LIGHT_GRID = SIDE // 2  # 48: cells of 2 px; finer detail is grain
 COLOUR_GRID = SIDE // 4  # 24: cells of 4 px
 BLOCKS = SIDE // BLOCK  # 12: coarse coefficients of luminance a side; of colour there are half as many
 HIDDEN_SHARE = 0.1  # detail whose wavelets lie in the face by this share of their energy is hidden
-DAMPING = 0.27, 0.2, 0.27
+DAMPING = 0.25, 0.2, 0.2
 """Of unexpected detail in the surrogate, by portion; its noise grows by the inverse of it when restored. Fine detail
 says least of who somebody is, and looks worst where it does not belong."""
 RIM = 0.5  # detail that lies in the face by less than this is damped as if it did by that much

@@ -12,7 +12,7 @@ __all__ = ["Mark"]
 
 MARKED = 0, 1  # portions, coarse and fine detail: of colour codecs leave too little
 NOISE = 0.08  # what codecs leave of noise, of the toned range
-LOUDNESS = 0.19  # of the mark where a face is quiet, in NOISE
+LOUDNESS = 0.2  # of the mark where a face is quiet, in NOISE
 BOUND = 1.5  # in their usual sizes, beyond which components count alike: single ones are far off
 DOUBTED = TRUSTED - 0.6  # standard deviations up to which a key is wrong
 

@@ -26,7 +26,7 @@ __all__ = ["OUTSPOKEN", "StyleEncoder", "StyleReader"]
 
 FAINT = 0.4  # of the original's coordinates in a surrogate's; their noise grows by the inverse of it when restored
 FURTHEST = 3.0  # from what was expected, in usual distances from the mean
-OUTSPOKEN = 2.3  # how far out an identity lies that a key asks for, against people's standard deviation
+OUTSPOKEN = 2.4  # how far out an identity lies that a key asks for, against people's standard deviation
 STYLE_GAIN = 2.0  # the picture in the style code against luminance in -1..1, so that it weighs as much as the key bits
 
 
