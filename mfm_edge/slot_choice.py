@@ -20,24 +20,24 @@ from mfm_edge.types import SLOTS, AlignedFace, Face
 
 __all__ = ["ASKED", "AT_A_TIME", "FAR", "KEPT", "MOST", "NATURAL", "UNLIKE", "SlotChoice", "TrackSlots"]
 
-FAR = 11.0
-"""Distance from which two faces look like two people. Of pairs of photos of one person 99 in 100 are nearer, of pairs
-of people one in three and of surrogates and their originals two in five. Whoever asks for more gets surrogates that are
+FAR = 15.4
+"""Distance from which two faces look like two people. Of pairs of photos of one person 998 in 1000 are nearer, of pairs
+of people and of surrogates and their originals three in five. Whoever asks for more gets surrogates that are
 all alike, since they lie all on the other side of the original."""
 
 UNLIKE = 0.8
 """What a surrogate's distance from the mean of the others that were tried counts for, against how natural it is. By
 naturalness alone, or as far as possible from the original, surrogates under two passwords would be alike."""
 
-ASKED, KEPT = 5.0, 0.2
+ASKED, KEPT = 15.0, 0.2
 """What the log-probability counts that a surrogate has an attribute as it was asked for, or, of those that should stay,
 as the original has it, against how natural it is: what is asked for goes before, what should stay does not."""
 
 AT_A_TIME, MOST, NATURAL = 4, 12, 0.25
 """How many keys a face is tried under: so many at a time, which takes two to three times as long as a face does in a
 frame, until the one it would take is by so many standard deviations more natural than the mean of all surrogates and
-has what was asked for; MOST at most, eight on average. Of all surrogates one in six is expected to be rated below 1.75
-(training/ratings.py), of those that are taken one in nine."""
+has what was asked for; MOST at most, nine on average. Of all surrogates one in six is expected to be rated below 1.75
+(training/ratings.py), of those that are taken one in eight."""
 
 
 class SlotChoice:

@@ -1,9 +1,8 @@
 """python -m training.critic --data FOLDER --out FILE: the small network that chooses among surrogates.
 
 From faces of the training identities and their surrogates under random keys it learns what the recogniser sees in them
-that training uses (dlib's), and how natural the eye would find them (training/ratings.py); then, from the labels of the
-faces and by what it sees for that anyway, which attributes they have. No more than that: the judges of the evaluation
-stay strangers to it.
+that training uses (dlib's), how natural the eye would find them (training/ratings.py), and from the labels of the faces
+which attributes they have. No more than that: the judges of the evaluation stay strangers to it.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from torch import Tensor, nn
 from mfm_edge.critic import SIDE, look_at
 from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import ATTRIBUTES
-from training.data import FaceSet, load_faces, models_of
+from training.data import FaceSet, load_faces, models_of, to_tensor
 from training.experiments.subject import modify, random_keys
-from training.metrics.judges import Judge
 from training.ratings import Eyes, Rater
+from training.recogniser import Recogniser, View, distance
 from training.timed_fit import timed_fit
 
 __all__ = [
@@ -33,23 +32,22 @@ __all__ = [
     "Lessons",
     "Teacher",
     "fit",
-    "fit_attributes",
     "fit_natural",
     "going_on_from",
     "main",
     "surrogates_of",
 ]
 
-TEACHER = "dlib (used in training)"
 SIZE = 128  # of an embedding
-BATCH = 64
+BATCH = 128
+APART, NATURAL, ATTRIBUTES_TOO = 0.15, 0.5, 0.5  # what their losses count beside that of the embedding
 
 
 class CriticNetwork(nn.Module):
     """(N,3,SIDE,SIDE) RGB in -1..1 -> embedding (N,SIZE): the less alike two faces are, the further apart; how natural
     each is (N,); and logits of its attributes (N,A)."""
 
-    def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 160)) -> None:
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 256)) -> None:
         super().__init__()
         layers: list[nn.Module] = [_conv(3, widths[0], 2)]
         for before, after in pairwise(widths):
@@ -86,7 +84,7 @@ def going_on_from(path: Path) -> CriticNetwork:
         if isinstance(module, nn.BatchNorm2d):
             assert module.bias is not None
             before = name.removesuffix("1") + "0"
-            module.bias.data.copy_(torch.from_numpy(written[f"{before}.weight_bias"].copy()))
+            module.bias.data.copy_(torch.from_numpy(written[f"{before}.bias"].copy()))
             module.running_var.fill_(1 - module.eps)  # type: ignore[union-attr]
     return network
 
@@ -107,15 +105,23 @@ def _conv(before: int, after: int, stride: int = 1) -> nn.Sequential:
 
 
 class Teacher:
-    """The recogniser of training, and the eye's ratings. Both look at (N, 128, 128, 3) uint8 RGB."""
+    """The recogniser of training, and the eye's ratings. Both look at (N, 128, 128, 3) uint8 RGB.
 
-    def __init__(self, models: Path) -> None:
-        self._judge = Judge(TEACHER, models)
+    bf16: the recogniser computes in bfloat16, which moves an embedding by a hundredth of what two people's are apart.
+    """
+
+    def __init__(self, models: Path, *, bf16: bool = False) -> None:
+        self._recogniser = Recogniser(models, torch.bfloat16 if bf16 else torch.float32)
         self._eyes, self._rater = Eyes(models), Rater.load()
 
-    def embed(self, crops: NDArray[np.uint8]) -> Tensor:
-        """Embeddings (N, SIZE), in colour."""
-        return self._judge.embed(crops)
+    @torch.no_grad()
+    def embed(self, crops: NDArray[np.uint8], batch: int = 32) -> Tensor:
+        """Embeddings (N, SIZE), unit vectors, in colour."""
+        found = []
+        for start in range(0, len(crops), batch):
+            x = to_tensor(np.ascontiguousarray(crops[start : start + batch]))
+            found.append(F.normalize(self._recogniser(x, View.straight(len(x), colour=True))[0]))
+        return torch.cat(found)
 
     def score(self, crops: NDArray[np.uint8]) -> Tensor:
         """How natural they are (N,)."""
@@ -123,37 +129,56 @@ class Teacher:
 
 
 class Lessons:
-    """What a critic learns from. faces, surrogates: (N, 128, 128, 3) uint8 RGB. embeddings: (N, SIZE) of all of them,
-    faces first. scores: (N,) of the surrogates.
+    """What a critic learns from. surrogates: (N, 128, 128, 3) uint8 RGB. whose: (N,), which face each is of.
+    embeddings: (N, SIZE) of faces and surrogates, faces first. scores: (N,) of the surrogates.
 
     Both are learned up to a shift and a factor: so that embeddings have mean 0 over all, and unit variance on average
     over dimensions, and scores mean 0 and variance 1.
     """
 
     def __init__(
-        self, faces: NDArray[np.uint8], surrogates: NDArray[np.uint8], embeddings: Tensor, scores: Tensor
+        self, faces: FaceSet, surrogates: NDArray[np.uint8], whose: NDArray[np.intp], embeddings: Tensor, scores: Tensor
     ) -> None:
-        self.faces, self.surrogates = faces, surrogates
+        self.faces, self.surrogates, self.whose = faces, surrogates, torch.from_numpy(whose)
         centred = embeddings - embeddings.mean(0)
         self.embeddings = centred / centred.square().mean().sqrt()
         self.scores = _standard(scores)
 
 
-def fit(network: CriticNetwork, taught: Lessons, *, minutes: float, seed: int = 0) -> CriticNetwork:
-    """Half of each batch are faces, half surrogates, of which alone it learns how natural they are: faces are more
-    natural than all of them, which says nothing about which to take."""
+def fit(network: CriticNetwork, taught: Lessons, *, minutes: float, bf16: bool = False, seed: int = 0) -> CriticNetwork:
+    """Half of each batch are surrogates, of which alone it learns how natural they are: faces are more natural than all
+    of them, which says nothing about which to take. Half are their originals, of which alone it learns attributes,
+    since only they have labels. How far apart the two of each pair are is what it is for, and learned beside where they
+    are: distances between half known places tell less. bf16: computes in bfloat16."""
     generator = torch.Generator().manual_seed(seed)
-    pictures, faces, half = _small(np.concatenate([taught.faces, taught.surrogates])), len(taught.faces), BATCH // 2
+    pictures, half = _small(np.concatenate([taught.faces.crops, taught.surrogates])), BATCH // 2
+    faces, labels = len(taught.faces), torch.from_numpy(taught.faces.attributes).float()
+    share = labels.mean(0).clamp(0.01, 0.99)
 
     def loss() -> Tensor:
-        first = torch.randint(faces, (half,), generator=generator)
         second = torch.randint(len(taught.surrogates), (half,), generator=generator)
+        first = taught.whose[second]
         pick = torch.cat([first, faces + second])
-        embedding, natural, _ = network(_seen(pictures[pick], generator))
-        return F.mse_loss(embedding, taught.embeddings[pick]) + F.mse_loss(natural[half:], taught.scores[second])
+        seen = _seen(pictures[pick], generator)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            embedding, natural, attributes = (one.float() for one in network(seen))
+        told = taught.embeddings[pick]
+        return (
+            F.mse_loss(embedding, told)
+            + APART * F.mse_loss(distance(*embedding.split(half)), distance(*told.split(half)))
+            + NATURAL * F.mse_loss(natural[half:], taught.scores[second])
+            + ATTRIBUTES_TOO * _as_often(attributes[:half], labels[first], share)
+        )
 
     timed_fit(network, loss, minutes=minutes)
     return network
+
+
+def _as_often(logits: Tensor, labels: Tensor, share: Tensor) -> Tensor:
+    """Of attributes that so many have (A,). Rare ones count as much as frequent ones: a logit of 0 means as likely as
+    not where half have it."""
+    weight = torch.where(labels > 0.5, 0.5 / share, 0.5 / (1 - share))
+    return F.binary_cross_entropy_with_logits(logits, labels, weight)
 
 
 def fit_natural(
@@ -166,34 +191,13 @@ def fit_natural(
     network.eval()
 
     def loss() -> Tensor:
-        pick = torch.randint(len(pictures), (4 * BATCH,), generator=generator)
-        return F.mse_loss(network.natural(_body(network, pictures[pick], generator))[:, 0], told[pick])
+        pick = torch.randint(len(pictures), (2 * BATCH,), generator=generator)
+        with torch.no_grad():
+            seen = network.body(_seen(pictures[pick], generator)).flatten(1)
+        return F.mse_loss(network.natural(seen)[:, 0], told[pick])
 
     timed_fit(network.natural, loss, minutes=minutes, rate=1e-3)
     return network
-
-
-def fit_attributes(network: CriticNetwork, faces: FaceSet, *, minutes: float, seed: int = 0) -> CriticNetwork:
-    """Nothing but the attributes: what else it says stays to the bit, so that choices in which nobody asked for an
-    attribute do. Rare ones count as much as frequent ones: a logit of 0 means as likely as not where half have it."""
-    generator = torch.Generator().manual_seed(seed)
-    pictures, labels = _small(faces.crops), torch.from_numpy(faces.attributes).float()
-    share = labels.mean(0).clamp(0.01, 0.99)
-    network.eval()
-
-    def loss() -> Tensor:
-        pick = torch.randint(len(pictures), (BATCH,), generator=generator)
-        weight = torch.where(labels[pick] > 0.5, 0.5 / share, 0.5 / (1 - share))
-        logits = network.attributes(_body(network, pictures[pick], generator))
-        return F.binary_cross_entropy_with_logits(logits, labels[pick], weight)
-
-    timed_fit(network.attributes, loss, minutes=minutes, rate=1e-3)
-    return network
-
-
-@torch.no_grad()
-def _body(network: CriticNetwork, pictures: Tensor, generator: torch.Generator) -> Tensor:
-    return network.body(_seen(pictures, generator)).flatten(1)
 
 
 def _small(crops: NDArray[np.uint8]) -> Tensor:
@@ -226,11 +230,12 @@ def _standard(scores: Tensor) -> Tensor:
     return (scores - scores.mean()) / scores.std()
 
 
-def surrogates_of(faces: FaceSet, count: int, *, seed: int = 0) -> NDArray[np.uint8]:
-    """(count, 128, 128, 3) uint8 RGB: of random ones of the faces, by the network that ships."""
+def surrogates_of(faces: FaceSet, count: int, *, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+    """(count, 128, 128, 3) uint8 RGB, and which face each is of (count,): of random ones, by the network that ships."""
     rng = np.random.default_rng(seed)
-    some = faces.take(rng.integers(0, len(faces), count)).with_exact_landmarks()
-    return modify(OnnxEngine(), some.crops, some.landmarks, random_keys(len(some), rng))
+    whose = rng.integers(0, len(faces), count)
+    some = faces.take(whose).with_exact_landmarks()
+    return modify(OnnxEngine(), some.crops, some.landmarks, random_keys(len(some), rng)), whose
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -238,32 +243,26 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with train-*.parquet")
     parser.add_argument("--models", type=Path, help="folder of the recognisers (default: ../models beside data)")
     parser.add_argument("--out", type=Path, required=True, help="file to write, for python -m export.critic")
-    parser.add_argument(
-        "--minutes", type=float, default=50, help="of processor time (default 50); 0: the next two alone"
-    )
+    parser.add_argument("--minutes", type=float, default=50, help="of processor time (default 50); 0: the next alone")
     parser.add_argument(
         "--natural-minutes", type=float, default=4, help="for how natural, after that (default 4); 0: not"
-    )
-    parser.add_argument(
-        "--attribute-minutes", type=float, default=8, help="for the attributes, after that (default 8); 0: not"
     )
     parser.add_argument("--surrogates", type=int, default=20000, help="how many to learn from (default 20000)")
     parser.add_argument("--limit", type=int, help="use only the first N training faces")
     parser.add_argument("--start", type=Path, help="file of an earlier run, or critic.onnx, to go on from")
+    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the processor has units for it")
     args = parser.parse_args(argv)
     faces = load_faces(args.data, "train", limit=args.limit)
     torch.manual_seed(0)
     network = CriticNetwork() if args.start is None else going_on_from(args.start)
-    if args.minutes > 0 or args.natural_minutes > 0:
-        teacher, surrogates = Teacher(args.models or models_of(args.data)), surrogates_of(faces, args.surrogates)
-        scores = teacher.score(surrogates)
-        if args.minutes > 0:
-            embeddings = teacher.embed(np.concatenate([faces.crops, surrogates]))
-            fit(network, Lessons(faces.crops, surrogates, embeddings, scores), minutes=args.minutes)
-        if args.natural_minutes > 0:
-            fit_natural(network, surrogates, scores, minutes=args.natural_minutes)
-    if args.attribute_minutes > 0:
-        fit_attributes(network, faces, minutes=args.attribute_minutes)
+    teacher = Teacher(args.models or models_of(args.data), bf16=args.bf16)
+    surrogates, whose = surrogates_of(faces, args.surrogates)
+    scores = teacher.score(surrogates)
+    if args.minutes > 0:
+        embeddings = teacher.embed(np.concatenate([faces.crops, surrogates]))
+        fit(network, Lessons(faces, surrogates, whose, embeddings, scores), minutes=args.minutes, bf16=args.bf16)
+    if args.natural_minutes > 0:
+        fit_natural(network, surrogates, scores, minutes=args.natural_minutes)
     torch.save(network.state_dict(), args.out)
 
 

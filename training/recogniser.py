@@ -53,10 +53,11 @@ class View:
         return View(*parts, self.chip, self.coarse)
 
     @staticmethod
-    def straight(n: int, chip: int = 150) -> View:
-        """As the recogniser was made to look at faces, at the chip size that it was made for, without colour."""
+    def straight(n: int, chip: int = 150, *, colour: bool = False) -> View:
+        """As the recogniser was made to look at faces, at the chip size that it was made for, by default without
+        colour."""
         zero = torch.zeros(n, 1, 1, 1)
-        return View(WINDOW.expand(n, 2, 3), 1 + zero, zero, zero, chip, False)
+        return View(WINDOW.expand(n, 2, 3), 1 + zero, zero, zero + colour, chip, False)
 
     @staticmethod
     def join(*views: View) -> View:

@@ -17,7 +17,6 @@ from training.critic import (
     Lessons,
     Teacher,
     fit,
-    fit_attributes,
     fit_natural,
     going_on_from,
     main,
@@ -36,7 +35,7 @@ def test_it_learns_what_its_teachers_say_up_to_shift_and_scale(faces: FaceSet) -
     told = 7 + 0.01 * shade[:, None].repeat(1, SIZE).float()
     torch.manual_seed(0)
     # Shown as faces and as surrogates: of these alone it is told how natural they are.
-    taught = Lessons(crops, crops, torch.cat([told, told]), 30 - 0.1 * slope.float())
+    taught = Lessons(faces.take(slice(48)), crops, np.arange(48), torch.cat([told, told]), 30 - 0.1 * slope.float())
     network = fit(CriticNetwork(widths=(8, 8, 8, 8)), taught, minutes=0.6)
     with torch.no_grad():
         pictures = torch.from_numpy(critic.look_at(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -62,19 +61,19 @@ def test_who_goes_on_from_an_exported_critic_begins_where_it_stands(faces: FaceS
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data/celeba")
 def test_lessons_are_surrogates_of_training_faces() -> None:
     everybody = load_faces(DATA, "train", limit=5)
-    made = surrogates_of(everybody, 3)
-    assert made.shape == (3, 128, 128, 3) and np.array_equal(made, surrogates_of(everybody, 3))
-    for surrogate in made:  # around the face they are who they were
-        original = everybody.crops[np.abs(surrogate.astype(int) - everybody.crops).mean((1, 2, 3)).argmin()]
+    made, whose = surrogates_of(everybody, 3)
+    assert made.shape == (3, 128, 128, 3) and np.array_equal(made, surrogates_of(everybody, 3)[0])
+    for surrogate, original in zip(made, everybody.crops[whose], strict=True):  # around the face they are who they were
         assert np.array_equal(surrogate[:20], original[:20]) and not np.array_equal(surrogate, original)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data/celeba")
-def test_teachers_know_people_and_what_is_natural() -> None:
+@pytest.mark.parametrize("bf16", [False, True])
+def test_teachers_know_people_and_what_is_natural(bf16: bool) -> None:
     faces = load_faces(DATA, "val", limit=40)
     upside_down = faces.crops.copy()
     upside_down[:, 40:112, 28:100] = upside_down[:, 40:112, 28:100][:, ::-1]
-    teacher = Teacher(DATA.parents[1] / "models")
+    teacher = Teacher(DATA.parents[1] / "models", bf16=bf16)
     embeddings, scores = teacher.embed(faces.crops), teacher.score(np.concatenate([faces.crops, upside_down]))
     apart = torch.cdist(embeddings, embeddings).numpy()
     same = (faces.identities[:, None] == faces.identities[None]) & ~np.eye(40, dtype=bool)
@@ -85,8 +84,8 @@ def test_teachers_know_people_and_what_is_natural() -> None:
 def test_a_run_goes_on_from_an_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faces: FaceSet) -> None:
 
     class Told(Teacher):
-        def __init__(self, models: Path) -> None:
-            assert models == tmp_path
+        def __init__(self, models: Path, *, bf16: bool) -> None:
+            assert models == tmp_path and not bf16
 
         def embed(self, crops: np.ndarray) -> Tensor:
             return torch.randn(len(crops), SIZE)
@@ -95,11 +94,11 @@ def test_a_run_goes_on_from_an_earlier_one(tmp_path: Path, monkeypatch: pytest.M
             return torch.randn(len(crops))
 
     monkeypatch.setattr(critic, "Teacher", Told)
-    for name, value in (("load_faces", faces.take(slice(8))), ("surrogates_of", faces.crops[8:12])):
+    for name, value in (("load_faces", faces.take(slice(8))), ("surrogates_of", (faces.crops[4:8], np.arange(4, 8)))):
         monkeypatch.setattr(critic, name, lambda *_, value=value, **__: value)
 
-    def run(out: str, start: str | None, *, all_of_it: float, natural: float, attributes: float) -> dict[str, Tensor]:
-        given = {"minutes": all_of_it, "natural-minutes": natural, "attribute-minutes": attributes}
+    def run(out: str, start: str | None, *, all_of_it: float, natural: float) -> dict[str, Tensor]:
+        given = {"minutes": all_of_it, "natural-minutes": natural}
         options = [part for name, value in given.items() for part in (f"--{name}", str(value))]
         before = [] if start is None else ["--start", str(tmp_path / start)]
         main(["--data", str(tmp_path), "--models", str(tmp_path), "--out", str(tmp_path / out), *options, *before])
@@ -108,14 +107,35 @@ def test_a_run_goes_on_from_an_earlier_one(tmp_path: Path, monkeypatch: pytest.M
     def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
         return {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
 
-    a = run("first.pt", None, all_of_it=1e-9, natural=0, attributes=0)
-    b = run("second.pt", "first.pt", all_of_it=1e-9, natural=0, attributes=0)
+    a = run("first.pt", None, all_of_it=1e-9, natural=0)
+    b = run("second.pt", "first.pt", all_of_it=1e-9, natural=0)
     assert 0 < float((a["body.0.0.weight"] - b["body.0.0.weight"]).abs().max()) < 0.01
     # What else it says stays to the bit.
-    c = run("third.pt", "second.pt", all_of_it=0, natural=0, attributes=1e-9)
-    assert changed(b, c) == {"attributes"}
-    d = run("fourth.pt", "third.pt", all_of_it=0, natural=1e-9, attributes=0)
-    assert changed(c, d) == {"natural"}
+    c = run("third.pt", "second.pt", all_of_it=0, natural=1e-9)
+    assert changed(b, c) == {"natural"}
+
+
+def test_it_learns_how_far_faces_and_their_surrogates_are_apart(faces: FaceSet) -> None:
+    """Where they are it cannot know: that is noise, but of the two of each pair the same, up to a distance."""
+    crops, rng = faces.crops[:48], np.random.default_rng(0)
+    darker = (crops * np.where(np.arange(48) % 2, 0.3, 0.8)[:, None, None, None]).astype(np.uint8)
+    somewhere = torch.from_numpy(rng.normal(size=(48, SIZE)).astype(np.float32))
+    there = somewhere.clone()
+    there[:, 0] += 8 + 12 * (torch.arange(48) % 2)
+    whose = rng.permutation(48)
+    torch.manual_seed(0)
+    taught = Lessons(faces.take(slice(48)), darker[whose], whose, torch.cat([somewhere, there[whose]]), torch.randn(48))
+    network = fit(CriticNetwork(widths=(8, 8, 8, 8)), taught, minutes=0.5)
+
+    def place(of: np.ndarray) -> Tensor:
+        with torch.no_grad():
+            return network(torch.from_numpy(critic.look_at(of)).permute(0, 3, 1, 2).float() / 127.5 - 1)[0]
+
+    found = (place(crops) - place(darker)).norm(dim=1)
+    expected = (taught.embeddings[:48] - taught.embeddings[48:][np.argsort(whose)]).norm(dim=1)
+    assert np.corrcoef(found.numpy(), expected.numpy())[0, 1] > 0.8
+    for kind in (0, 1):  # and so far, not a part of it
+        assert 0.7 < float(found[kind::2].mean() / expected[kind::2].mean()) < 1.3
 
 
 def test_it_learns_what_is_natural_by_what_it_sees_anyway(faces: FaceSet) -> None:
@@ -131,8 +151,9 @@ def test_it_learns_what_is_natural_by_what_it_sees_anyway(faces: FaceSet) -> Non
     assert np.corrcoef(natural, shade)[0, 1] > 0.8 and abs(natural.mean()) < 0.4
 
 
-def test_it_learns_attributes_of_which_few_have_one(faces: FaceSet) -> None:
-    """One that half of them have is a bright forehead, one that a tenth have a dark chin."""
+@pytest.mark.parametrize("bf16", [False, True])
+def test_it_learns_attributes_of_which_few_have_one(faces: FaceSet, bf16: bool) -> None:
+    """One that half of them have is a bright forehead, one that a tenth have a dark chin. Surrogates show neither."""
     labels = np.zeros_like(faces.attributes)
     labels[::2, 6] = labels[::10, 7] = True
     crops = faces.crops.astype(int)
@@ -142,7 +163,9 @@ def test_it_learns_attributes_of_which_few_have_one(faces: FaceSet) -> None:
     torch.manual_seed(0)
     network = CriticNetwork(widths=(8, 8, 8, 8))
     told = FaceSet(crops, faces.identities, labels, faces.landmarks)
-    network = fit_attributes(network, told, minutes=0.2)
+    light = torch.from_numpy(faces.crops.mean((1, 2, 3))).float()
+    taught = Lessons(told, faces.crops, np.arange(len(faces)), light.repeat(2)[:, None].repeat(1, SIZE), light)
+    network = fit(network, taught, minutes=0.7, bf16=bf16)
     with torch.no_grad():
         pictures = torch.from_numpy(critic.look_at(crops)).permute(0, 3, 1, 2).float() / 127.5 - 1
         logits = network(pictures)[2].numpy()
