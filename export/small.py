@@ -56,18 +56,19 @@ def _difference(network: nn.Module, side: int, outputs: Sequence[str], path: Pat
 def _halve(path: Path) -> None:
     """Stores weights as float16 where nothing is lost, and has them cast back when the file is opened."""
     proto = onnx.load(path)
-    for index, weight in enumerate(proto.graph.initializer):
-        if weight.data_type != TensorProto.FLOAT:
-            continue
+    wide: dict[str, str] = {}
+    for weight in proto.graph.initializer:
         values = numpy_helper.to_array(weight)
         with np.errstate(over="ignore"):
             half = values.astype(np.float16)
-        if not np.array_equal(half.astype(np.float32), values):
-            continue
-        wide = f"{weight.name}.float32"
-        for node in proto.graph.node:
-            node.input[:] = [wide if name == weight.name else name for name in node.input]
-        proto.graph.initializer[index].CopyFrom(numpy_helper.from_array(half, weight.name))
-        proto.graph.node.insert(0, onnx.helper.make_node("Cast", [weight.name], [wide], to=TensorProto.FLOAT))
+        if values.dtype == np.float32 and np.array_equal(half, values):
+            weight.CopyFrom(numpy_helper.from_array(half, weight.name))
+            wide[weight.name] = f"{weight.name}.float32"
+    nodes = [onnx.helper.make_node("Cast", [name], [cast], to=TensorProto.FLOAT) for name, cast in wide.items()]
+    for node in proto.graph.node:
+        node.input[:] = [wide.get(name, name) for name in node.input]
+        nodes.append(node)
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
     onnx.checker.check_model(proto)
     path.write_bytes(proto.SerializeToString())

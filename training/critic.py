@@ -22,6 +22,7 @@ from mfm_edge.engine.onnx import OnnxEngine
 from mfm_edge.factors import ATTRIBUTES
 from training.data import FaceSet, load_faces, models_of, to_tensor
 from training.experiments.subject import modify, random_keys
+from training.metrics.attributes import balanced_cross_entropy
 from training.ratings import Eyes, Rater
 from training.recogniser import Recogniser, View, distance
 from training.timed_fit import timed_fit
@@ -153,7 +154,7 @@ def fit(network: CriticNetwork, taught: Lessons, *, minutes: float, bf16: bool =
     generator = torch.Generator().manual_seed(seed)
     pictures, half = _small(np.concatenate([taught.faces.crops, taught.surrogates])), BATCH // 2
     faces, labels = len(taught.faces), torch.from_numpy(taught.faces.attributes).float()
-    share = labels.mean(0).clamp(0.01, 0.99)
+    share = labels.mean(0)
 
     def loss() -> Tensor:
         second = torch.randint(len(taught.surrogates), (half,), generator=generator)
@@ -167,18 +168,11 @@ def fit(network: CriticNetwork, taught: Lessons, *, minutes: float, bf16: bool =
             F.mse_loss(embedding, told)
             + APART * F.mse_loss(distance(*embedding.split(half)), distance(*told.split(half)))
             + NATURAL * F.mse_loss(natural[half:], taught.scores[second])
-            + ATTRIBUTES_TOO * _as_often(attributes[:half], labels[first], share)
+            + ATTRIBUTES_TOO * balanced_cross_entropy(attributes[:half], labels[first], share)
         )
 
     timed_fit(network, loss, minutes=minutes)
     return network
-
-
-def _as_often(logits: Tensor, labels: Tensor, share: Tensor) -> Tensor:
-    """Of attributes that so many have (A,). Rare ones count as much as frequent ones: a logit of 0 means as likely as
-    not where half have it."""
-    weight = torch.where(labels > 0.5, 0.5 / share, 0.5 / (1 - share))
-    return F.binary_cross_entropy_with_logits(logits, labels, weight)
 
 
 def fit_natural(

@@ -20,7 +20,7 @@ from mfm_edge.factors import ATTRIBUTES
 from training.data import FaceSet
 from training.timed_fit import timed_fit
 
-__all__ = ["AttributeJudge", "balanced_accuracy"]
+__all__ = ["AttributeJudge", "balanced_accuracy", "balanced_cross_entropy"]
 
 _SIDE = 64
 _HELD_OUT = 10  # every tenth person sets the thresholds instead of the weights
@@ -40,14 +40,13 @@ class AttributeJudge:
         torch.manual_seed(seed)
         held = faces.identities % _HELD_OUT == 0
         pictures, labels = _small(faces.crops[~held]), torch.from_numpy(faces.attributes[~held]).float()
-        share = labels.mean(0).clamp(0.01, 0.99)
+        share = labels.mean(0)
         network = _network()
 
         def loss() -> Tensor:
             pick = torch.randint(len(pictures), (64,), generator=generator)
             logits = network(_varied(_scaled(pictures[pick]), generator))
-            weight = labels[pick] / share + (1 - labels[pick]) / (1 - share)
-            return F.binary_cross_entropy_with_logits(logits, labels[pick], weight / 2)
+            return balanced_cross_entropy(logits, labels[pick], share)
 
         timed_fit(network, loss, minutes=minutes)
         judge = AttributeJudge(network, np.zeros(len(ATTRIBUTES), np.float32))
@@ -76,6 +75,14 @@ class AttributeJudge:
         network = _network()
         network.load_state_dict(state["network"])
         return AttributeJudge(network, state["thresholds"].numpy())
+
+
+def balanced_cross_entropy(logits: Tensor, labels: Tensor, share: Tensor) -> Tensor:
+    """Of logits and labels in {0, 1} (N, A), of attributes that so many have (A,). Rare ones count as much as frequent
+    ones: a logit of 0 means as likely as not where half have it."""
+    share = share.clamp(0.01, 0.99)
+    weight = labels / share + (1 - labels) / (1 - share)
+    return F.binary_cross_entropy_with_logits(logits, labels, weight / 2)
 
 
 def balanced_accuracy(found: NDArray[np.bool_], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
